@@ -1,0 +1,1 @@
+"""The MO between answers: refused accounts, corrections, next register, invoices."""

@@ -1,0 +1,163 @@
+"""Profiles of the exchange as objects, read from ``rules/<profile>/profile.toml``.
+
+Nothing here decides anything by itself: which file is which stage, who may send it and
+what the receiver does with it are lines of the profile.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+from oms_batch.errors import SetupError
+from oms_batch.ruledata import RuleData
+
+MO, FUND, INSURER, PAYER = "mo", "fund", "insurer", "payer"
+ROLES = {"mo": MO, "tfoms": FUND, "smo": INSURER}
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """One payer letter: an insurer, or the fund for those insured elsewhere."""
+
+    code: str
+    smo: str
+    ogrn: str
+    name: str
+    kind: str
+    valid_from: date
+    valid_to: date | None
+
+    def open_on(self, day: date) -> bool:
+        return self.valid_from <= day and (self.valid_to is None or day <= self.valid_to)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a stage digit means, and whether its file is for all payers or for one."""
+
+    digit: str
+    payers: str
+    title: str
+    title_en: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One line of the exchange: this stage from this party to that one, and what happens to it."""
+
+    stage: str
+    sender: str
+    receiver: str
+    handler: str
+    rules: tuple[str, ...] = ()
+    emits: tuple[str, ...] = ()
+    passed: str = ""
+    refused: str = ""
+    after: str = ""
+    with_: str = ""
+    enters_next_as: str = ""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile: the names, stages, hops and choices of one dialect of the exchange."""
+
+    id: str
+    data: dict[str, Any]
+    rules: RuleData
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.rules))
+
+    @cached_property
+    def mask(self) -> re.Pattern[str]:
+        return re.compile(self.data["name"]["mask"], re.ASCII)
+
+    @cached_property
+    def stages(self) -> dict[str, Stage]:
+        rows = [Stage(**row) for row in self.data["stage"]]
+        found = {row.digit: row for row in rows}
+        if len(found) != len(rows):
+            raise SetupError(f"{self.id}: a stage digit stands twice in profile.toml")
+        return found
+
+    @cached_property
+    def hops(self) -> tuple[Hop, ...]:
+        return tuple(_hop(row) for row in self.data["hop"])
+
+    @cached_property
+    def sends(self) -> tuple[Hop, ...]:
+        return tuple(_hop(row) for row in self.data["send"])
+
+    @cached_property
+    def payers(self) -> tuple[Payer, ...]:
+        return tuple(
+            Payer(
+                row["code"],
+                row["smo"],
+                row["ogrn"],
+                row["name"],
+                row["kind"],
+                date.fromisoformat(row["valid_from"]),
+                date.fromisoformat(row["valid_to"]) if row["valid_to"] else None,
+            )
+            for row in self.rules.table(f"{self.id}/books/payers.csv")
+        )
+
+    @cached_property
+    def buckets(self) -> dict[str, str]:
+        """State of an account → the bucket of ``ledger verify`` that counts it."""
+        return {state: bucket for bucket, states in self.data["buckets"].items() for state in states}
+
+    @property
+    def life(self) -> dict[str, list[str]]:
+        """State of an account → the states that may follow it."""
+        return dict(self.data["life"])
+
+    def payer(self, code: str, day: date) -> Payer | None:
+        """The payer who had this letter on that day."""
+        return next((one for one in self.payers if one.code == code and one.open_on(day)), None)
+
+    def hop(self, stage: str, sender: str, receiver: str) -> Hop | None:
+        """The line for a file of this stage between these parties; ``None``: not allowed."""
+        return next((one for one in self.hops if (one.stage, one.sender, one.receiver) == (stage, sender, receiver)), None)
+
+    def send(self, stage: str, sender: str) -> Hop | None:
+        """The line for a file of this stage that this party makes itself."""
+        return next((one for one in self.sends if (one.stage, one.sender) == (stage, sender)), None)
+
+
+def _hop(row: dict[str, Any]) -> Hop:
+    named = {"from": "sender", "to": "receiver", "with": "with_"}
+    known = {named.get(key, key): tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    return Hop(**known)
+
+
+def load_profile(name: str, rules: RuleData | None = None) -> Profile:
+    """Read a profile by its id; ``SetupError`` says what is missing or contradicts itself."""
+    source = rules if rules is not None else RuleData()
+    data = source.toml(f"{name}/profile.toml")
+    try:
+        profile = Profile(name, data, source)
+        _check(profile)
+    except (KeyError, TypeError, re.error) as error:
+        raise SetupError(f"{name}/profile.toml: {error}") from None
+    return profile
+
+
+def _check(profile: Profile) -> None:
+    states = set(profile.life)
+    for follow in profile.life.values():
+        states.update(follow)
+    if missing := states - set(profile.buckets):
+        raise SetupError(f"{profile.id}: states without a bucket: {', '.join(sorted(missing))}")
+    for line in (*profile.hops, *profile.sends):
+        if line.stage not in profile.stages:
+            raise SetupError(f"{profile.id}: stage {line.stage} of a hop is not described")
+        for state in filter(None, (line.passed, line.refused)):
+            if state not in states:
+                raise SetupError(f"{profile.id}: state {state} of a hop is not in [life]")

@@ -1,0 +1,1 @@
+"""bytes <-> tables; knows no stage and no rule."""

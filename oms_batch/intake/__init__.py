@@ -1,0 +1,1 @@
+"""FILE -> REGISTER: names, headers, structural findings, control totals."""

@@ -1,0 +1,1 @@
+"""REGISTER -> VERDICTS: rulebook, engine, reference books, identification, verdict, proof."""

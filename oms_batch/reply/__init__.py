@@ -1,0 +1,1 @@
+"""VERDICTS -> FILES: answers, split, reformulation, protocols, reports."""

@@ -1,0 +1,1 @@
+"""WHERE DATA RESTS: spool, ledger, facts, and the only door to the disk."""
