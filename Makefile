@@ -1,0 +1,44 @@
+# `make` runs the tests; everything works from the .venv that ./run-tests makes.
+PY ?= .venv/bin/python
+
+.PHONY: test test-slow lint format types golden bench demo docs texts rule venv
+.DEFAULT_GOAL := test
+
+venv:  # .venv with the project and its test tools
+	@. ./.ci/venv.sh && prepare
+
+test: venv  # quick tests
+	$(PY) -m pytest -n auto -q -m 'not slow'
+
+test-slow: venv  # only the slow ones
+	$(PY) -m pytest -n auto -q -m slow
+
+lint: venv
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: venv
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+types: venv
+	$(PY) -m mypy
+
+golden: venv  # write fixtures/*/expect anew and show the difference
+	$(PY) -m tests.golden
+	@git --no-pager diff --stat -- fixtures || true
+
+bench: venv  # 10⁴ and 10⁵ accounts; make bench ACCOUNTS=1000000 for the big one
+	$(PY) -m tests.bench $(ACCOUNTS)
+
+demo: venv
+	$(PY) cli.py demo $(or $(DIR),demo-month)
+
+docs: venv  # docs/cli.md from the commands themselves
+	$(PY) -m tests.make_docs
+
+texts: venv  # msgids of the source into the Russian catalogue; new ones come out empty
+	$(PY) -m tests.make_texts
+
+rule: venv  # make rule CODE=F.76.0100 NAME=what_is_wrong SET=yaroslavl/form
+	$(PY) -m tests.make_rule "$(CODE)" "$(NAME)" "$(SET)"
