@@ -60,6 +60,7 @@ class Hop:
     after: str = ""
     with_: str = ""
     enters_next_as: str = ""
+    again: str = "NAME_REUSED"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,116 @@
+"""Who may send which stage to whom: a file's name and folder become one line of the profile.
+
+Default is deny: what no line of the profile allows is refused (ROLE_STAGE), and what comes
+through another organisation's folder is set aside (SENDER_MISMATCH).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from oms_batch.errors import Problem, Refusal, refuse
+from oms_batch.exchange import FUND, INSURER, MO, PAYER, ROLES, Hop, Profile
+from oms_batch.model import NamedFile
+from oms_batch.settings import Partner, Settings
+
+Direction = Literal["in", "out"]
+
+
+class SetAside(Refusal):
+    """A file that is kept for the operator and answered to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a file belongs: the line of the profile, and the partner at its other end."""
+
+    hop: Hop
+    direction: Direction
+    partner: Partner | None
+
+    @property
+    def sender(self) -> str:
+        return "self" if self.direction == "out" else (self.partner.folder if self.partner else "operator")
+
+    @property
+    def receiver(self) -> str:
+        return "self" if self.direction == "in" else (self.partner.folder if self.partner else "operator")
+
+
+def route(named: NamedFile, folder: str, settings: Settings, profile: Profile) -> Route:
+    """The line for a file found in ``inbox/<folder>`` (empty: the operator's own drop).
+
+    Raises ``Refusal`` ROLE_STAGE and ``SetAside`` SENDER_MISMATCH.
+    """
+    if folder:
+        partner = settings.partner(folder)
+        if partner is None:
+            raise SetAside(Problem("SENDER_MISMATCH", folder))
+        _sender_is_owner(named, partner, settings)
+        hop = _incoming(named, _parties(partner.role, partner.letter, named), settings, profile)
+        if hop is None:
+            raise refuse("ROLE_STAGE", named.canonical[-len(named.suffix) - len(named.extension) :])
+        return Route(hop, "in", partner)
+    return _operators(named, settings, profile)
+
+
+def _operators(named: NamedFile, settings: Settings, profile: Profile) -> Route:
+    """The operator's own drop: a partner's file brought by hand, else a register of our own to send."""
+    for partner in settings.partners:
+        if _owner_problem(named, partner, settings):
+            continue
+        hop = _incoming(named, _parties(partner.role, partner.letter, named), settings, profile)
+        if hop is not None:
+            return Route(hop, "in", partner)
+    for party in _parties(settings.role, settings.own.letter, named):
+        line = profile.send(named.stage, party)
+        if line is not None and party == MO:
+            if (named.ogrn_mo, named.kpp_mo) != (settings.own.ogrn, settings.own.kpp):
+                raise SetAside(Problem("SENDER_MISMATCH", "own"))
+            return Route(line, "out", recipient(line, named, settings))
+    raise refuse("ROLE_STAGE", named.canonical[-len(named.suffix) - len(named.extension) :])
+
+
+def recipient(line: Hop, named: NamedFile, settings: Settings) -> Partner | None:
+    """The partner who gets a file of this line: by party, by payer letter, or by the MO's codes."""
+    for partner in settings.partners:
+        if line.receiver not in _parties(partner.role, partner.letter, named):
+            continue
+        if line.receiver == MO and (partner.ogrn, partner.kpp) != (named.ogrn_mo, named.kpp_mo):
+            continue
+        return partner
+    return None
+
+
+def own_parties(named: NamedFile, settings: Settings) -> tuple[str, ...]:
+    """As whom we may act on this file: our role, and *payer* where the letter is ours."""
+    return _parties(settings.role, settings.own.letter, named)
+
+
+def _parties(role: str, letter: str, named: NamedFile) -> tuple[str, ...]:
+    party = ROLES[role]
+    acts_as_payer = party in (FUND, INSURER) and letter.upper() == named.payer
+    return (party, PAYER) if acts_as_payer else (party,)
+
+
+def _incoming(named: NamedFile, senders: tuple[str, ...], settings: Settings, profile: Profile) -> Hop | None:
+    receivers = own_parties(named, settings)
+    lines = (profile.hop(named.stage, sender, receiver) for sender in senders for receiver in receivers)
+    return next((line for line in lines if line is not None), None)
+
+
+def _sender_is_owner(named: NamedFile, partner: Partner, settings: Settings) -> None:
+    if problem := _owner_problem(named, partner, settings):
+        raise SetAside(problem)
+
+
+def _owner_problem(named: NamedFile, partner: Partner, settings: Settings) -> Problem | None:
+    """The codes in the name must be the folder owner's: the MO's own, ours at the MO, the insurer's letter."""
+    party = ROLES[partner.role]
+    whose = partner if party == MO else settings.own if ROLES[settings.role] == MO else None
+    if whose is not None and (named.ogrn_mo, named.kpp_mo) != (whose.ogrn, whose.kpp):
+        return Problem("SENDER_MISMATCH", partner.folder)
+    if party == INSURER and named.payer != partner.letter.upper():
+        return Problem("SENDER_MISMATCH", partner.folder)
+    return None
