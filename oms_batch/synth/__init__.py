@@ -1,0 +1,1 @@
+"""Synthetic registers: valid ones, and ones with planted defects and the findings they must give."""

@@ -1,0 +1,89 @@
+"""The register of the insured that fits a synthetic register: its persons and as many bystanders as ordered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+from oms_batch.exchange import Profile
+from oms_batch.synth.people import Person, person
+from oms_batch.synth.register import blocks, visits
+from oms_batch.synth.scenes import work_out
+from oms_batch.synth.world import Spec, World, build
+
+COLUMNS = ("ENP", "VPOLIS", "SPOLIS", "NPOLIS", "FAM", "IM", "OT", "DR", "W", "SNILS", "SMO", "DATE_FROM", "DATE_TO")
+_WIDTHS = (16, 1, 10, 20, 40, 40, 40, 8, 1, 14, 5, 8, 8)
+_DATES = (7, 11, 12)
+
+
+def row(one: Person) -> tuple[str, ...]:
+    """One insured person as text in the order of ``COLUMNS``; dates ``YYYY-MM-DD``, empty where open."""
+    return (
+        one.enp,
+        one.vpolis,
+        one.spolis,
+        one.npolis,
+        one.fam,
+        one.im,
+        one.ot,
+        one.born.isoformat(),
+        "1" if one.male else "2",
+        one.snils,
+        one.smo,
+        one.begin.isoformat(),
+        one.end.isoformat() if one.end else "",
+    )
+
+
+def persons(world: World) -> int:
+    """How many persons a register of this order has."""
+    return sum(1 for _ in visits(world, work_out(world)))
+
+
+def insured(profile: Profile, spec: Spec) -> Iterator[tuple[str, ...]]:
+    """Rows of the register of the insured, ``COLUMNS`` in order: all own persons of the register, then bystanders."""
+    world = build(profile, spec)
+    own = persons(world)
+    left = spec.bystanders
+    for ordinal in count():
+        if ordinal >= own and left <= 0:
+            return
+        one = person(world, ordinal)
+        if not one.smo:
+            continue
+        left -= ordinal >= own
+        yield row(one)
+
+
+def insured_csv(profile: Profile, spec: Spec) -> Iterator[bytes]:
+    """The register of the insured as a ``;`` table in UTF-8 with a head, in blocks of bytes."""
+    lines = (";".join(values) + "\n" for values in insured(profile, spec))
+    yield (";".join(COLUMNS) + "\n").encode()
+    yield from blocks(lines, "utf-8")
+
+
+def insured_dbf(profile: Profile, spec: Spec) -> Iterator[bytes]:
+    """The same register as a dBASE III table in code page 866, in blocks of bytes; dates are of type D."""
+    total = sum(1 for _ in insured(profile, spec))
+    yield _dbf_head(total)
+    held = bytearray()
+    for values in insured(profile, spec):
+        held += b" "
+        for place, (value, width) in enumerate(zip(values, _WIDTHS, strict=True)):
+            text = value.replace("-", "") if place in _DATES else value
+            held += text.encode("cp866").ljust(width)
+        if len(held) > 1 << 18:
+            yield bytes(held)
+            held.clear()
+    yield bytes(held) + b"\x1a"
+
+
+def _dbf_head(total: int) -> bytes:
+    fields = b"".join(
+        name.encode().ljust(11, b"\0") + (b"D" if place in _DATES else b"C") + bytes(4) + bytes((width, 0)) + bytes(14)
+        for place, (name, width) in enumerate(zip(COLUMNS, _WIDTHS, strict=True))
+    )
+    size = 32 + len(fields) + 1
+    start = bytes((3, 126, 1, 1)) + total.to_bytes(4, "little") + size.to_bytes(2, "little")
+    start += (1 + sum(_WIDTHS)).to_bytes(2, "little") + bytes(17) + b"\x65" + bytes(2)
+    return start + fields + b"\r"

@@ -1,0 +1,128 @@
+"""Patterns of accounts: every scene of the profile worked out many times, ready for a person and dates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from oms_batch.model import roubles
+from oms_batch.synth.numbers import mix, snils
+from oms_batch.synth.tree import Node, render
+from oms_batch.synth.world import World
+
+SLOT = 9  # days of the month that one account of a person may use: nothing of one person ever overlaps
+VARIANTS = 8  # patterns per unit of a scene's share
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """An account without its person.
+
+    Places in its text: ``%(k)s`` key, ``%(n)s`` position, ``%(c)s`` card, ``%(d0)s %(d1)s %(d2)s`` dates.
+    """
+
+    node: Node
+    text: str
+    length: int
+    base: int  # kopecks of type_acc 1
+    extra: int  # kopecks of type_acc 2
+
+
+@dataclass(frozen=True, slots=True)
+class Patterns:
+    """Patterns by group (child, male); a ``later`` account never repeats what may stand once per person."""
+
+    first: Mapping[tuple[bool, bool], tuple[Pattern, ...]]
+    later: Mapping[tuple[bool, bool], tuple[Pattern, ...]]
+
+
+def work_out(world: World) -> Patterns:
+    """All patterns of a world, weighted by the scenes' shares."""
+    groups = [(child, male) for child in (True, False) for male in (True, False)]
+    first: dict[tuple[bool, bool], list[Pattern]] = {group: [] for group in groups}
+    later: dict[tuple[bool, bool], list[Pattern]] = {group: [] for group in groups}
+    for index, scene in enumerate(world.scenes):
+        turns = range(int(scene["share"]) * VARIANTS)
+        made = [_pattern(world, scene, mix(world.start + index * 1009 + turn)) for turn in turns]
+        for child, male in groups:
+            fits = scene["who"] in ("any", "child" if child else "adult")
+            if fits and scene.get("sex", "") in ("", "1" if male else "2"):
+                first[child, male] += made
+                if not scene.get("at_most_one"):
+                    later[child, male] += made
+    return Patterns(
+        {group: tuple(rows) for group, rows in first.items()}, {group: tuple(rows) for group, rows in later.items()}
+    )
+
+
+def _pattern(world: World, scene: dict[str, Any], draw: int) -> Pattern:
+    low, high = scene["days"]
+    length = low + draw % (high - low + 1)
+    doctor = snils(200000003 + (int(scene["spec"]) * 1000 + (draw >> 4) % 40) * 37)
+    mkb = scene["mkb"][(draw >> 10) % len(scene["mkb"])]
+    node = Node("personal_account", {"help_type": scene["help_type"], "help_cond": scene["help_cond"], "n_pp": "%(n)s"})
+    node.attributes |= {"xkey": "%(k)s-000000000000", "n_card": "%(c)s", "curestart": "%(d1)s", "cureend": "%(d2)s"}
+    node.attributes |= {"doctor": doctor, "spec": scene["spec"]}
+    node.attributes |= {"result": scene["result"][(draw >> 14) % len(scene["result"])]}
+    node.attributes |= {"outcome": scene["outcome"][(draw >> 17) % len(scene["outcome"])], "vg": scene["vg"]}
+    if scene.get("direction"):
+        _direction(world, scene, node, mkb, doctor)
+    base, extra = _services(world, scene, node, draw, doctor, mkb, length)
+    diagnoses = node.add("diagnoses")
+    diagnoses.add("diagnose", type="1", mkb=mkb)
+    for other in scene.get("mkb_other", [])[: (draw >> 40) % 2]:
+        diagnoses.add("diagnose", type="2", mkb=other)
+    additionals = node.add("additionals")
+    additionals.add(
+        "additional",
+        division=str((draw >> 22) % 9 + 1),
+        finsource=str(world.defaults["finsource"]),
+        type_r=str(world.profile.data["account_kind"]["primary"]),
+    )
+    if "fold" in scene:
+        additionals.add(scene["fold"], **{name: str(value) for name, value in scene.get("attributes", {}).items()})
+    _sums(node, base, extra)
+    return Pattern(node, render(node, " " * 6), length, base, extra)
+
+
+def _direction(world: World, scene: dict[str, Any], node: Node, mkb: str, doctor: str) -> None:
+    values = {"xkey": "%(k)s-d00000000001", "direction": "1", "number": "%(c)s", "date_1": "%(d0)s"}
+    values |= {"ogrn_lpu": world.ogrn_mo, "kpp_lpu": world.kpp_mo, "direction_type": "1", "reason": "1", "mkb": mkb}
+    node.add("directions").add("direction", **values, spec=scene["spec"], snils=doctor)
+
+
+def _services(
+    world: World, scene: dict[str, Any], node: Node, draw: int, doctor: str, mkb: str, length: int
+) -> tuple[int, int]:
+    """Add the services of an account; give the sums of both parts."""
+    manipulations = node.add("manipulations")
+    codes = scene["service"]
+    count = 1 + (draw >> 26) % min(scene["lines"], len(codes))
+    start = (draw >> 32) % len(codes)
+    base = extra = 0
+    for line in range(count):
+        code = codes[(start + line) % len(codes)]
+        quantity = 1 + (draw >> (36 + line)) % 2 if scene.get("many") else 1
+        total = world.tariffs[code] * quantity
+        part = total * int(world.defaults["additional_part"]) // 100
+        base, extra = base + total - part, extra + part
+        whole = scene.get("whole", False) or count == 1
+        service = manipulations.add("manipulation", xkey=f"%(k)s-{line + 1:012d}", prof_oms=scene["prof"])
+        service.attributes |= {"det": "1" if scene["who"] == "child" else "0", "service": code}
+        service.attributes |= {"quantity": f"{quantity}.00", "doctor": doctor, "spec": scene["spec"]}
+        service.attributes |= {"date_1": "%(d1)s" if whole or line == 0 else "%(d2)s"}
+        service.attributes |= {"date_2": "%(d1)s" if not whole and line == 0 else "%(d2)s"}
+        _sums(service, total - part, part)
+        additionals = service.add("additionals")
+        additionals.add("additional", ogrn_lpu=world.ogrn_mo, kpp_lpu=world.kpp_mo, **scene.get("service_extra", {}))
+        if scene.get("tooth"):
+            tooth = f"{(draw >> 44) % 4 + 1}{(draw >> 46) % 8 + 1}"
+            additionals.add("stomats").add("stomat", n_tooth=tooth, p_tooth="1")
+    return base, extra
+
+
+def _sums(node: Node, base: int, extra: int) -> None:
+    sums = node.add("sum")
+    for kind, kopecks in (("1", base), ("2", extra)):
+        sums.add("elem", type_acc=kind, suml=roubles(kopecks), sum=roubles(kopecks))

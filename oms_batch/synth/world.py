@@ -1,0 +1,164 @@
+"""What a synthetic register is made of: the order for it (``Spec``) and the material of a profile (``World``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from oms_batch.errors import SetupError
+from oms_batch.exchange import Payer, Profile
+from oms_batch.synth import numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """An order for a register. Equal orders give equal bytes on any machine.
+
+    ``payers``: letter → weight; the fund's letter stands for those insured elsewhere.
+    Empty text and an empty mapping mean the profile's own default.
+    """
+
+    accounts: int = 1000
+    seed: int | str = 1
+    period: str = ""
+    ogrn_mo: str = ""
+    kpp_mo: str = ""
+    number: str = ""
+    encoding: str = "windows-1251"
+    payers: Mapping[str, int] = field(default_factory=dict)
+    bystanders: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Name lists of one sex: surnames, first names, patronymics."""
+
+    surnames: tuple[str, ...]
+    names: tuple[str, ...]
+    patronymics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class World:
+    """A spec with everything of the profile that is needed to fill it."""
+
+    profile: Profile
+    spec: Spec
+    start: int
+    first: date
+    last: date
+    defaults: dict[str, Any]
+    shares: dict[str, int]
+    scenes: tuple[dict[str, Any], ...]
+    tariffs: dict[str, int]
+    letters: tuple[str, ...]  # 1000 entries: the payer letter of a draw
+    payers: dict[str, Payer]
+    fund: Payer
+    male: Names
+    female: Names
+
+    @property
+    def ogrn_mo(self) -> str:
+        return self.spec.ogrn_mo or str(self.defaults["ogrn_mo"])
+
+    @property
+    def kpp_mo(self) -> str:
+        return self.spec.kpp_mo or str(self.defaults["kpp_mo"])
+
+    @property
+    def number(self) -> str:
+        return self.spec.number or str(self.defaults["number"])
+
+    @property
+    def period(self) -> str:
+        return f"{self.first:%Y-%m}"
+
+    def file_name(self, stage: str, payer: str, extension: str) -> str:
+        """The canonical name of this register's file at a stage, with the extension (``.zip``)."""
+        return f"{self.ogrn_mo}{self.kpp_mo}{self.first:%y%m}{self.number}{stage}{payer}{extension}"
+
+
+def build(profile: Profile, spec: Spec) -> World:
+    """Read the generator's material of a profile; ``SetupError`` when the spec cannot be filled from it."""
+    data = profile.rules.toml(f"{profile.id}/synth/scenes.toml")
+    names = profile.rules.toml("common/synth/names.toml")
+    year, month = (int(part) for part in (spec.period or data["defaults"]["period"]).split("-"))
+    first = date(year, month, 1)
+    last = date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)
+    weights = dict(spec.payers) or dict(data["payers"])
+    payers: dict[str, Payer] = {}
+    for letter in weights:
+        payer = profile.payer(letter, last)
+        if payer is None:
+            raise SetupError(f"synth: payer {letter} is not open on {last}")
+        payers[letter] = payer
+    fund = next((one for one in profile.payers if one.kind == "fund" and one.open_on(last)), None)
+    if fund is None:
+        raise SetupError("synth: the payers' book has no fund")
+    return World(
+        profile,
+        spec,
+        numbers.base(spec.seed),
+        first,
+        last,
+        data["defaults"],
+        data["shares"],
+        tuple(data["scene"]),
+        _tariffs(profile, last),
+        _spread(weights),
+        payers,
+        fund,
+        *_names(names),
+    )
+
+
+def _tariffs(profile: Profile, day: date) -> dict[str, int]:
+    """Service code → kopecks on a day, from the profile's book of tariffs."""
+    on = day.isoformat()
+    return {
+        row["code"]: int(row["price"])
+        for row in profile.rules.table(f"{profile.id}/books/tariffs.csv")
+        if row["valid_from"] <= on and (not row["valid_to"] or on <= row["valid_to"])
+    }
+
+
+def _spread(weights: Mapping[str, int]) -> tuple[str, ...]:
+    total = sum(weights.values())
+    edges, so_far = [], 0
+    for letter in sorted(weights):
+        so_far += weights[letter]
+        edges.append((so_far * 1000 // total, letter))
+    return tuple(next(letter for edge, letter in edges if draw < edge) for draw in range(1000))
+
+
+def feminine(surname: str) -> str:
+    """The feminine form of a masculine Russian surname, part by part at a hyphen."""
+    if "-" in surname:
+        return "-".join(feminine(part) for part in surname.split("-"))
+    if surname.endswith(("ов", "ев", "ёв", "ин", "ын")):
+        return surname + "а"
+    if surname.endswith(("ский", "цкий")):
+        return surname[:-2] + "ая"
+    return surname[:-2] + "ая" if surname.endswith(("ой", "ый")) else surname
+
+
+def patronymic(father: str, irregular: Mapping[str, list[str]]) -> tuple[str, str]:
+    """The masculine and the feminine patronymic of a father's name."""
+    if father in irregular:
+        his, hers = irregular[father]
+        return his, hers
+    if father.endswith(("й", "ь")):
+        return father[:-1] + "евич", father[:-1] + "евна"
+    return father + "ович", father + "овна"
+
+
+def _names(data: dict[str, Any]) -> tuple[Names, Names]:
+    surnames = tuple(dict.fromkeys(data["surnames"].split()))
+    fathers = [patronymic(father, data["patronymic"]) for father in data["male"].split()]
+    male = Names(surnames, tuple(data["male"].split()), tuple(his for his, _ in fathers))
+    female = Names(
+        tuple(feminine(one) for one in surnames), tuple(data["female"].split()), tuple(hers for _, hers in fathers)
+    )
+    return male, female
