@@ -66,7 +66,9 @@ def scan_template(source: str) -> list[str]:
     """The msgids of one jinja2 page."""
     from jinja2 import Environment
 
-    return [str(text) for _line, _func, text in Environment().extract_translations(source, ("_",)) if isinstance(text, str)]
+    return [
+        str(text) for _line, _func, text in Environment().extract_translations(source, ("_",)) if isinstance(text, str)
+    ]
 
 
 def read_catalogue(path: Path) -> Catalog:
@@ -91,7 +93,9 @@ def as_bytes(catalogue: Catalog) -> bytes:
     """The catalogue as stored: sorted, without places and dates, so that a diff shows texts only."""
     out = io.BytesIO()
     write_po(out, catalogue, width=110, no_location=True, omit_header=True, sort_output=True)
-    head = 'msgid ""\nmsgstr ""\n"Language: ru\\n"\n"MIME-Version: 1.0\\n"\n"Content-Type: text/plain; charset=utf-8\\n"\n'
+    head = (
+        'msgid ""\nmsgstr ""\n"Language: ru\\n"\n"MIME-Version: 1.0\\n"\n"Content-Type: text/plain; charset=utf-8\\n"\n'
+    )
     return head.encode() + b'"Content-Transfer-Encoding: 8bit\\n"\n\n' + out.getvalue().lstrip(b"\n")
 
 

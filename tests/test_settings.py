@@ -56,7 +56,9 @@ def test_an_empty_template_says_which_codes_to_fill_in(role: str, lang: str) -> 
 
 def test_options_of_the_template() -> None:
     settings = load_settings(
-        template("smo", own=SMO_P, partners=[{**MO, "folder": "mo", "role": "mo"}], settle_seconds=0, isolate=False).encode(),
+        template(
+            "smo", own=SMO_P, partners=[{**MO, "folder": "mo", "role": "mo"}], settle_seconds=0, isolate=False
+        ).encode(),
         "/h",
     )
     assert settings.settle_seconds == 0
@@ -85,7 +87,7 @@ FAULTS = [
     ('ogrn = "1027600000108"', "ogrn = 1027600000109", "own.ogrn", "1027600000109"),
     ('kpp = "760401001"', 'kpp = "76040100"', "own.kpp", "76040100"),
     ('kpp = "760401001"', 'kpp = ""', "own.kpp", "760401001"),
-    ('letter = "P"', 'letter = "Р"', "partner.2.letter", "Р\""),
+    ('letter = "P"', 'letter = "Р"', "partner.2.letter", 'Р"'),
     ('letter = "P"', 'letter = "p"', "partner.2.letter", "'p'"),
     ('letter = "P"', 'letter = ""', "partner 2", "76001"),
     ('letter = "P"', 'letter = "R"', "partner", "smo-p"),
@@ -107,7 +109,9 @@ FAULTS = [
 
 @pytest.mark.parametrize(("old", "new", "key", "value"), FAULTS)
 @pytest.mark.parametrize("lang", ["ru", "en"])
-def test_a_fault_is_told_with_its_key_and_without_the_value(old: str, new: str, key: str, value: str, lang: str) -> None:
+def test_a_fault_is_told_with_its_key_and_without_the_value(
+    old: str, new: str, key: str, value: str, lang: str
+) -> None:
     set_language(lang)
     assert old in GOOD, "the case must change something"
     message = _fault(GOOD.replace(old, new, 1))
