@@ -13,6 +13,8 @@ from pathlib import Path
 
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
+from jinja2 import Environment
+from jinja2.ext import extract_from_ast
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUE = ROOT / "oms_batch/locale/ru/LC_MESSAGES/oms_batch.po"
@@ -36,7 +38,7 @@ def scan_source(source: str, place: str) -> Found:
         argument = node.args[0] if len(node.args) == 1 else None
         if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
             texts.setdefault(argument.value, f"{place}:{node.lineno}")
-        elif _name(node.func) == "_" and isinstance(argument, ast.Name | ast.Attribute | ast.Subscript):
+        elif _name(node.func) == "_" and isinstance(argument, ast.Name | ast.Attribute | ast.Subscript | ast.BoolOp):
             continue  # the text is marked where it is made
         else:
             unreadable.append(f"{place}:{node.lineno}")
@@ -64,11 +66,8 @@ def scan() -> Found:
 
 def scan_template(source: str) -> list[str]:
     """The msgids of one jinja2 page."""
-    from jinja2 import Environment
-
-    return [
-        str(text) for _line, _func, text in Environment().extract_translations(source, ("_",)) if isinstance(text, str)
-    ]
+    found = extract_from_ast(Environment().parse(source), ("_",))
+    return [text for _line, _func, text in found if isinstance(text, str)]
 
 
 def read_catalogue(path: Path) -> Catalog:

@@ -15,7 +15,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("deadlines", "routing"),
     ("formats",),
     ("intake", "judge", "reply", "desk", "store", "synth"),
-    ("stages",),
+    ("stages", "site"),
     ("conductor",),
     ("doors",),
     ("cli",),
