@@ -1,0 +1,390 @@
+"""The main register of a medical organisation: source cases and accounts billed again, in one document.
+
+One pass over the sources writes the patients to ``scratch``; only when nothing is wrong does the
+document go to ``out``: head, totals, patients, tail. Memory holds one patient, the accounts
+billed again, and eight bytes for each key and number.
+"""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from hashlib import blake2b
+from typing import BinaryIO
+
+from oms_batch.desk import corrections as mend
+from oms_batch.desk import fragment
+from oms_batch.desk.source_csv import Reading, Record, read_csv, render
+from oms_batch.desk.source_xml import Expected, read_xml
+from oms_batch.desk.sources import AccountPart, PatientPart, Problems, Sums, cut_patient
+from oms_batch.desk.wire import Wire, canonical, kopecks, load_wire
+from oms_batch.errors import SetupError, WrongState
+from oms_batch.exchange import Profile
+from oms_batch.model import NamedFile, Totals, roubles
+
+_BLOCK = 1 << 20
+_NAMES = uuid.UUID("5b6f5f0e-6f0d-5c8f-9a55-6f6d732d6261")  # our own name space for keys of accounts billed again
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The head of the register: its file name taken apart, its date, its number, who made it."""
+
+    named: NamedFile
+    day: date
+    number: str
+    creator: str
+    phone: str = "-"
+    encoding: str = ""  # empty: the first that the profile names
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source of accounts: a CSV file or a register document, told apart by its first character."""
+
+    stream: BinaryIO
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resubmission:
+    """An account to be billed again: its bytes and its patient's as they were sent or answered.
+
+    ``kind`` is ``primary`` or ``repeat``, ``refused_in`` the number of the register that refused it.
+    """
+
+    patient: bytes
+    account: bytes
+    encoding: str
+    kind: str
+    refused_in: str
+    corrections: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(slots=True)
+class BuildReport:
+    """What was built. ``lineage``: (old key, new key, kind) of each account billed again."""
+
+    encoding: str
+    persons: int = 0
+    accounts: int = 0
+    kopecks: int = 0
+    merged: int = 0
+    skipped: int = 0  # patients of a MIS register who have no account
+    sources: list[tuple[str, Totals]] = field(default_factory=list)
+    lineage: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def build_register(
+    profile: Profile,
+    header: Header,
+    sources: Iterable[Source],
+    resubmitted: Iterable[Resubmission],
+    out: BinaryIO,
+    *,
+    scratch: BinaryIO | None = None,
+    renumber: bool = False,
+    limit: int = 1000,
+) -> BuildReport:
+    """Write the register document to ``out``; no source and nothing billed again gives a zero register.
+
+    ``scratch`` is a seekable stream for the patients (memory when absent). ``renumber`` numbers all
+    accounts anew; else sources keep their numbers. ``Refusal`` names every bad place (``SRC_…``,
+    ``VALUE_…``, ``XML_…``, ``HDR_…``), and then nothing has been written to ``out``.
+    """
+    wire = load_wire(profile)
+    desk = profile.rules.toml(f"{profile.id}/desk.toml")
+    encoding = header.encoding or profile.data["encodings"][0]
+    if encoding not in profile.data["encodings"]:
+        raise WrongState("ENCODING", encoding)
+    builder = _Builder(wire, encoding, BuildReport(encoding), Problems(limit), scratch or io.BytesIO(), renumber)
+    again = [_again(one, profile, desk, wire, header, builder) for one in resubmitted]
+    builder.wait_for(again)
+    primary = profile.data["account_kind"]["primary"]
+    reading = Reading(wire, {**desk["defaults"], "z_sl.pr_nov": primary}, desk["sums"]["main_part"], encoding)
+    expected = _expected(profile, header)
+    for source in sources:
+        before = Totals(builder.report.accounts, builder.report.kopecks)
+        for patient in _open(source, reading, expected, builder.problems):
+            builder.take(patient)
+        after = Totals(builder.report.accounts, builder.report.kopecks)
+        builder.report.sources.append((source.label, after - before))
+    builder.take_rest(again)
+    builder.problems.raise_if_any()
+    head, tail = _frame(wire, profile, desk, header, builder.sums, encoding)
+    out.write(head)
+    builder.copy(out)
+    out.write(tail)
+    return builder.report
+
+
+def new_key(old: str, register: str) -> str:
+    """The key of an account billed again: always the same for the same account and register."""
+    return str(uuid.uuid5(_NAMES, f"{register}\n{old}"))
+
+
+@dataclass(slots=True)
+class _Again:
+    """An account billed again, ready but for its number."""
+
+    head: bytes
+    tail: bytes
+    part: AccountPart
+    placed: bool = False
+
+
+@dataclass(slots=True)
+class _Builder:
+    wire: Wire
+    encoding: str
+    report: BuildReport
+    problems: Problems
+    scratch: BinaryIO
+    renumber: bool
+    sums: Sums = field(default_factory=dict)
+    keys: set[int] = field(default_factory=set)
+    numbers: set[int] = field(default_factory=set)
+    last: int = 0
+    waiting: dict[bytes, list[_Again]] = field(default_factory=dict)
+    inserts: list[tuple[int, list[_Again]]] = field(default_factory=list)
+    size: int = 0
+
+    def write(self, data: bytes) -> None:
+        self.scratch.write(data)
+        self.size += len(data)
+
+    def wait_for(self, again: list[_Again]) -> None:
+        for one in again:
+            self.waiting.setdefault(_shell(one.head, one.tail), []).append(one)
+
+    def take(self, patient: PatientPart) -> None:
+        """A patient of a source; accounts billed again of the very same patient go in with his."""
+        if not patient.accounts:
+            self.report.skipped += 1
+            return
+        for part in patient.accounts:
+            self.count(part)
+        if self.problems.rows:
+            return
+        self.report.persons += 1
+        self.write(patient.head)
+        for part in patient.accounts:
+            self.write(self.numbered(part))
+        if self.waiting and (same := self.waiting.pop(_shell(patient.head, patient.tail), None)):
+            self.inserts.append((self.size, same))
+            self.report.merged += len(same)
+            for one in same:
+                one.placed = True
+        self.write(patient.tail)
+
+    def take_rest(self, again: list[_Again]) -> None:
+        """Number the accounts billed again, and give those who found no patient one of their own."""
+        for one in again:
+            self.count(one.part)
+            if not self.problems.rows:
+                one.part.data = self.numbered(one.part)
+        for group in self.waiting.values():
+            self.report.persons += 1
+            self.report.merged += len(group) - 1
+            self.write(group[0].head)
+            for one in group:
+                self.write(one.part.data)
+            self.write(group[0].tail)
+
+    def count(self, part: AccountPart) -> None:
+        key = int.from_bytes(blake2b(part.xkey.encode(), digest_size=8).digest())
+        if key in self.keys:
+            self.problems.add("SRC_DUPLICATE", f"{part.place} xkey")
+        self.keys.add(key)
+        self.report.accounts += 1
+        for name, (claimed, accepted) in part.sums.items():
+            before = self.sums.get(name, (0, 0))
+            self.sums[name] = (before[0] + claimed, before[1] + accepted)
+            self.report.kopecks += claimed
+
+    def numbered(self, part: AccountPart) -> bytes:
+        """The account's bytes with a number that no other account of the register has."""
+        number = part.number
+        if number and not self.renumber:
+            value = int(number) if number.isascii() and number.isdigit() else None
+            if value is None or value in self.numbers:
+                code = "VALUE_TYPE" if value is None else "SRC_DUPLICATE"
+                self.problems.add(code, f"{part.place} idcase")
+                return part.data
+        else:
+            value = self.last + 1
+        self.numbers.add(value)
+        self.last = max(self.last, value)
+        if number == str(value):
+            return part.data
+        return _set(part.data, self.wire, "idcase", str(value), self.encoding)
+
+    def copy(self, out: BinaryIO) -> None:
+        """The patients from the scratch stream, with the accounts billed again put into their places."""
+        self.scratch.seek(0)
+        at = 0
+        for place, group in [*self.inserts, (self.size, [])]:
+            while at < place:
+                block = self.scratch.read(min(_BLOCK, place - at))
+                out.write(block)
+                at += len(block)
+            for one in group:
+                out.write(one.part.data)
+
+
+def _shell(head: bytes, tail: bytes) -> bytes:
+    """What tells one patient's bytes from another's; white space around the element does not count."""
+    return blake2b(head.strip() + b"\0" + tail.strip(), digest_size=16).digest()
+
+
+def _set(data: bytes, wire: Wire, column: str, value: str, encoding: str) -> bytes:
+    """An account with one of the columns that only the program sets."""
+    space = len(data) - len(data.lstrip())
+    return data[:space] + mend.apply(data[space:], [(f"z_sl.{column}", value)], wire, encoding)
+
+
+def _again(
+    one: Resubmission,
+    profile: Profile,
+    desk: dict[str, dict[str, list[str]]],
+    wire: Wire,
+    header: Header,
+    builder: _Builder,
+) -> _Again:
+    """An account as it is billed again: marks off, corrections in, sums claimed afresh, new key, old key behind."""
+    encoding = builder.encoding
+    fixed = desk["corrections"]["fixed"]
+    gone = _marks(wire, desk["answer_marks"]["elements_of"])
+    person_path, account_path = wire.rows["pers"], wire.rows["z_sl"]
+    head, tail = cut_patient(one.patient.strip(), wire, one.encoding)
+    patient = fragment.remove(fragment.transcode(head + tail, one.encoding, encoding), person_path, encoding, gone)
+    account = fragment.transcode(one.account.strip(), one.encoding, encoding)
+    account = fragment.remove(account, account_path, encoding, gone)
+    for_patient, for_account = mend.split(one.corrections, wire, fixed)
+    patient = mend.apply(patient, for_patient, wire, encoding, "pers", fixed)
+    account = mend.apply(account, for_account, wire, encoding, "z_sl", fixed)
+    account, sums = _claim(account, wire, encoding)
+    node = fragment.parse(account, account_path, encoding)
+    old = fragment.value(account, node, wire.attribute("z_sl", "xkey").name, encoding) or ""
+    if not old:
+        raise WrongState("FIELD_ABSENT", "z_sl.xkey")
+    key = new_key(old, header.named.register)
+    kind = profile.data["account_kind"][one.kind]
+    for column, value in (("xkey", key), ("x_key2", old), ("pr_nov", kind), ("ident_r", one.refused_in)):
+        account = _set(account, wire, column, value, encoding)
+    head, tail = cut_patient(patient, wire, encoding)
+    builder.report.lineage.append((old, key, one.kind))
+    return _Again(
+        b"\n" + head, tail, AccountPart(b"\n" + account, key, "", sums, f"again {len(builder.report.lineage)}")
+    )
+
+
+def _marks(wire: Wire, names: Iterable[str]) -> set[str]:
+    """Paths of the elements that carry the other side's marks; a container of nothing else goes as a whole."""
+    found = set()
+    for name in names:
+        path = wire.attribute(*name.split(".")).path
+        above = wire.elements[path.rpartition("/")[0]]
+        alone = len(above.children) == 1 and not above.attributes and not above.table
+        found.add(above.path if alone else path)
+    return found
+
+
+def _claim(account: bytes, wire: Wire, encoding: str) -> tuple[bytes, Sums]:
+    """Accepted sums put back to the claimed ones (so the organisation sends them); the sums of the account."""
+    sums: Sums = {}
+    for table in ("z_sl_sum", "usl_sum"):
+        part_name, claimed_name, accepted_name = (
+            wire.attribute(table, one).name for one in ("type_acc", "suml", "sum_acc")
+        )
+        count = len(fragment.parse(account, wire.rows["z_sl"], encoding).rows(wire.rows[table]))
+        for at in range(count):
+            node = fragment.parse(account, wire.rows["z_sl"], encoding).rows(wire.rows[table])[at]
+            claimed = fragment.value(account, node, claimed_name, encoding) or ""
+            if fragment.value(account, node, accepted_name, encoding) != claimed:
+                part = fragment.value(account, node, part_name, encoding) or ""
+                account = fragment.set_attribute(account, node, accepted_name, claimed, encoding)
+            else:
+                part = fragment.value(account, node, part_name, encoding) or ""
+            if table == "z_sl_sum" and claimed:
+                try:
+                    before = sums.get(part, (0, 0))
+                    sums[part] = (before[0] + kopecks(claimed), before[1] + kopecks(claimed))
+                except ValueError:
+                    raise WrongState("VALUE_TYPE", f"z_sl_sum[{at + 1}].suml") from None
+    return account, sums
+
+
+def _expected(profile: Profile, header: Header) -> Expected:
+    named = header.named
+    return Expected(
+        {
+            "protocol": (profile.data["protocol"], "XML_ROOT"),
+            "ogrn_mo": (named.ogrn_mo, "HDR_SENDER"),
+            "kpp_mo": (named.kpp_mo, "HDR_SENDER"),
+            "year": (named.period[:4], "HDR_PERIOD"),
+            "month": (named.period[5:], "HDR_PERIOD"),
+        },
+        tuple(profile.data["encodings"]),
+    )
+
+
+def _open(source: Source, reading: Reading, expected: Expected, problems: Problems) -> Iterable[PatientPart]:
+    start = source.stream.read(64)
+    source.stream.seek(0)
+    if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<" or start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return read_xml(source.stream, source.label, reading.wire, expected, reading.encoding, problems)
+    return read_csv(source.stream, source.label, reading, problems)
+
+
+def _frame(
+    wire: Wire, profile: Profile, desk: dict[str, dict[str, str]], header: Header, sums: Sums, encoding: str
+) -> tuple[bytes, bytes]:
+    """The document before and after its patients."""
+    named = header.named
+    fund = next((one for one in profile.payers if one.kind == "fund" and one.open_on(header.day)), None)
+    if fund is None:
+        raise SetupError(f"{profile.id}: no fund in books/payers.csv on {header.day}")
+    day = header.day.isoformat()
+    values = {
+        "version": profile.data["versions"][-1],
+        "protocol": profile.data["protocol"],
+        "creator": header.creator,
+        "telcreator": header.phone,
+        "ogrn_mo": named.ogrn_mo,
+        "kpp_mo": named.kpp_mo,
+        "year": named.period[:4],
+        "month": str(int(named.period[5:])),
+        "dschet": day,
+        "t_opl": desk["bill"]["t_opl"],
+        "plat_ogrn": fund.ogrn,
+        "date_2": day,
+        "nschet": header.number,
+        "date_in": day,
+    }
+    register = Record("register", "", 0)
+    for column, value in values.items():
+        attribute = wire.attribute("register", column)
+        shaped, code = canonical(attribute, value)
+        if code:
+            raise WrongState(code, attribute.field)
+        register.put(attribute, shaped)
+    for part, (claimed, accepted) in sorted(sums.items()) or [(desk["sums"]["main_part"], (0, 0))]:
+        row = Record("sum_t", "", 0)
+        for column, value in (("type_acc", part), ("amountl", roubles(claimed)), ("amount", roubles(accepted))):
+            row.put(wire.attribute("sum_t", column), value)
+        register.inside.setdefault(wire.rows["sum_t"], []).append(row)
+    place = wire.rows["pers"].rpartition("/")[0]
+    register.values.setdefault(place, {})
+    before, _, after = render(wire, register, place).partition("\x00")
+    outer = wire.rows["register"].strip("/").split("/")[:-1]
+    opened = "".join(f"\n<{name}>" for name in outer)
+    closed = "".join(f"</{name}>" for name in reversed(outer))
+    declaration = f'<?xml version="1.0" encoding="{encoding}"?>'
+    return (
+        fragment.encode(declaration + opened + before, encoding),
+        fragment.encode("\n" + after + closed + "\n", encoding),
+    )
