@@ -1,0 +1,179 @@
+"""Reference books: ``;``-separated tables with validity, as DuckDB tables ``book_<name>``.
+
+A head cell may end in a type: ``price:kopecks`` (text roubles, kept as exact kopecks), ``age:int``,
+``usl_ok:key`` (part of the key). Without any ``:key`` the first column is the key. All else is text, empty
+is NULL, ``valid_from`` and ``valid_to`` are DATE (empty: open). Two more columns are for joining only:
+``live_from`` and ``live_to``, the same days without NULL. A key has at most one row on a day, so a lookup
+never multiplies rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import duckdb
+import pyarrow as pa
+from pyarrow import csv as pacsv
+
+from oms_batch.errors import SetupError
+from oms_batch.judge.rulebook import COMMON, Rulebook
+from oms_batch.ruledata import RuleData
+
+FIRST_DAY, LAST_DAY = "DATE '0001-01-01'", "DATE '9999-12-31'"
+_HEAD = re.compile(r"([a-z][a-z0-9_]*)((?::(?:kopecks|int|key))*)", re.ASCII)
+_FORMS = {
+    "int": (r"-?\d{1,18}", 'CAST("{0}" AS BIGINT)'),
+    "kopecks": (r"-?\d{1,15}(\.\d{1,2})?", 'CAST(CAST("{0}" AS DECIMAL(18,2)) * 100 AS BIGINT)'),
+    "date": (r"\d{4}-\d\d-\d\d", 'TRY_CAST("{0}" AS DATE)'),
+}
+
+
+@dataclass(frozen=True)
+class Book:
+    """One book as typed rows; ``edition`` is the start of the SHA-256 of its file."""
+
+    name: str
+    edition: str
+    keys: tuple[str, ...]
+    rows: pa.Table
+
+
+def load_books(con: duckdb.DuckDBPyConnection, rules: RuleData, profile: str, needed: Iterable[str]) -> dict[str, str]:
+    """Make ``book_<name>`` for each needed book; gives name → edition.
+
+    ``SetupError`` for a book that is missing, empty, malformed or has two rows for one key and day.
+    """
+    editions = {}
+    for name in sorted(set(needed)):
+        book = read_book(rules, profile, name)
+        con.register("book_rows", book.rows)
+        con.execute(f'CREATE OR REPLACE TABLE "book_{name}" AS SELECT * FROM book_rows')
+        con.unregister("book_rows")
+        editions[name] = book.edition
+    return editions
+
+
+def load_for(con: duckdb.DuckDBPyConnection, rules: RuleData, rulebook: Rulebook) -> dict[str, str]:
+    """All books of a rulebook and its table ``param``; checks that every lookup finds one row at most."""
+    editions = load_books(con, rules, rulebook.profile, rulebook.books)
+    con.execute("CREATE OR REPLACE TABLE param (name VARCHAR, value VARCHAR)")
+    if rulebook.params:
+        con.executemany("INSERT INTO param VALUES (?, ?)", [list(pair) for pair in rulebook.params])
+    checked: set[tuple[str, tuple[str, ...]]] = set()
+    for rule in rulebook.rules:
+        for one in rule.lookup:
+            use = (one.book, tuple(sorted(one.on)))
+            if use in checked or rule.status == "retired":
+                continue
+            checked.add(use)
+            book = read_book(rules, rulebook.profile, one.book)
+            if unknown := set(one.on) - set(book.rows.column_names):
+                raise SetupError(f"{rule.file}: lookup {one.name}: the book {one.book} has no column {min(unknown)}")
+            if not set(book.keys) <= set(one.on):
+                check_unique(con, f"book_{one.book}", use[1], f"{rule.file}: lookup {one.name}")
+    return editions
+
+
+def check_unique(con: duckdb.DuckDBPyConnection, table: str, keys: Sequence[str], what: str) -> None:
+    """``SetupError`` when two rows with equal keys are valid on one day."""
+    listed = ", ".join(f'"{key}"' for key in keys)
+    twice = con.execute(_overlap(table, listed, "1") + " LIMIT 1").fetchone()
+    if twice:
+        raise SetupError(f"{what}: two rows of {table} are valid on one day for one {'+'.join(keys)}")
+
+
+def _overlap(table: str, keys: str, shown: str) -> str:
+    """Rows that begin before an earlier row of the same key ends; in order of begin neighbours suffice."""
+    return (
+        f"SELECT {shown} FROM (SELECT *, lag(live_to) OVER (PARTITION BY {keys} ORDER BY live_from) AS before "
+        f'FROM "{table}") WHERE before >= live_from'
+    )
+
+
+@lru_cache(maxsize=256)
+def read_book(rules: RuleData, profile: str, name: str) -> Book:
+    """A checked book: the profile's own, else the common one."""
+    file = f"{profile}/books/{name}.csv"
+    if not rules.exists(file):
+        file = f"{COMMON}/books/{name}.csv"
+    if not rules.exists(file):
+        raise SetupError(f"book {name}: no such file in {profile}/books or {COMMON}/books")
+    data = rules.read(file)
+    texts, kinds, keys = _texts(data, file)
+    return Book(name, hashlib.sha256(data).hexdigest()[:8], keys, _typed(texts, kinds, keys, file))
+
+
+def _texts(data: bytes, file: str) -> tuple[pa.Table, dict[str, str], tuple[str, ...]]:
+    """The rows as text, the type of each column, the key columns."""
+    lines = [line for line in data.splitlines(keepends=True) if not line.startswith(b"#")]
+    if not lines:
+        raise SetupError(f"{file}: empty")
+    head = lines[0].decode("utf-8-sig").strip().split(";")
+    kinds: dict[str, str] = {}
+    keys: list[str] = []
+    for cell in head:
+        match = _HEAD.fullmatch(cell)
+        if match is None:
+            raise SetupError(f"{file}: head: not a column name, with :kopecks, :int or :key after it")
+        marks = match[2].split(":")
+        kinds[match[1]] = next((mark for mark in marks if mark in _FORMS), "")
+        keys.extend([match[1]] if "key" in marks else [])
+    if len(kinds) != len(head):
+        raise SetupError(f"{file}: head: a column stands twice")
+    kinds.update({day: "date" for day in ("valid_from", "valid_to") if day in kinds})
+    body = b"".join(lines[1:])
+    if not body.strip():
+        raise SetupError(f"{file}: no rows")
+    try:
+        texts = pacsv.read_csv(
+            io.BytesIO(body),
+            read_options=pacsv.ReadOptions(column_names=list(kinds), use_threads=False),
+            parse_options=pacsv.ParseOptions(delimiter=";", newlines_in_values=False),
+            convert_options=pacsv.ConvertOptions(column_types={name: pa.string() for name in kinds}),
+        )
+    except pa.ArrowInvalid as error:
+        row = re.search(r"Row #(\d+)", str(error))
+        place = f"{file}: data row {row[1] if row else '?'}"
+        raise SetupError(f"{place}: another number of columns than the head") from None
+    return texts, kinds, tuple(keys) or (next(iter(kinds)),)
+
+
+def _typed(texts: pa.Table, kinds: dict[str, str], keys: tuple[str, ...], file: str) -> pa.Table:
+    con = duckdb.connect(":memory:")
+    con.register("texts", texts.append_column("row_n", pa.array(range(1, texts.num_rows + 1), pa.int64())))
+    columns = []
+    for name, kind in kinds.items():
+        plain = f"NULLIF(trim(\"{name}\"), '')"
+        if kind:
+            mask, cast = _FORMS[kind]
+            typed = cast.format(name)
+            _refuse(
+                con,
+                f"SELECT row_n FROM texts WHERE {plain} IS NOT NULL AND "
+                f"(NOT regexp_full_match(trim(\"{name}\"), '{mask}') "
+                + (f"OR {typed} IS NULL)" if kind == "date" else ")"),
+                f"{file}: {name}: not a {kind}",
+            )
+            columns.append(f'CASE WHEN {plain} IS NOT NULL THEN {typed} END AS "{name}"')
+        else:
+            columns.append(f'{plain} AS "{name}"')
+    live_from = f"COALESCE(valid_from, {FIRST_DAY})" if "valid_from" in kinds else FIRST_DAY
+    live_to = f"COALESCE(valid_to, {LAST_DAY})" if "valid_to" in kinds else LAST_DAY
+    con.execute(f"CREATE TABLE t AS SELECT {', '.join(columns)}, row_n FROM texts")
+    con.execute(f"CREATE TABLE book AS SELECT *, {live_from} AS live_from, {live_to} AS live_to FROM t")
+    _refuse(con, "SELECT row_n FROM book WHERE live_to < live_from", f"{file}: valid_to is before valid_from")
+    listed = ", ".join(f'"{key}"' for key in keys)
+    _refuse(con, f"SELECT row_n FROM book WHERE concat_ws('', {listed}) = ''", f"{file}: empty key")
+    _refuse(con, _overlap("book", listed, "row_n"), f"{file}: two rows are valid on one day for one {'+'.join(keys)}")
+    return con.cursor().sql("SELECT * EXCLUDE (row_n) FROM book ORDER BY row_n").to_arrow_table()
+
+
+def _refuse(con: duckdb.DuckDBPyConnection, query: str, what: str) -> None:
+    row = con.execute(f"SELECT min(row_n) FROM ({query})").fetchone()
+    if row and row[0] is not None:
+        raise SetupError(f"{what} (data row {row[0]})")

@@ -1,0 +1,290 @@
+"""Run a rulebook over the tables of one register: findings, and the plan that says what became of each rule.
+
+Four outcomes per rule: passed, found, skipped (with the reason), failed to run. A mandatory rule that
+failed means no answer at all (``RuleFailed``): a check that could not decide must never let money pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+import duckdb
+
+from oms_batch.errors import SetupError
+from oms_batch.judge.rule import PASSES, Rule
+from oms_batch.judge.rulebook import Rulebook
+from oms_batch.judge.scan import Ready, Span, chunks, day_of, in_force, make_ready, select_scan, wide_scan
+from oms_batch.judge.sense import hide_refused, show_all
+from oms_batch.judge.tables import ACCOUNT, FINDINGS, PERSON, REGISTER, Tables, create_table
+from oms_batch.model import PlanRow
+
+KEPT_PER_RULE = 200_000
+NOT_IN_LAYOUT, NOT_IN_FORCE, RETIRED = "no such element in this layout", "not in force on these days", "retired"
+REGISTER_REFUSED = "the register is refused as a whole"
+_HITS = "CREATE OR REPLACE TEMP TABLE hits (n BIGINT, r BIGINT, undecided BOOLEAN, value VARCHAR, element VARCHAR)"
+
+
+class RuleFailed(SetupError):
+    """Mandatory rules that did not run; ``failed`` holds (code, reason) without any value of the register."""
+
+    def __init__(self, failed: Sequence[tuple[str, str]]) -> None:
+        self.failed = tuple(failed)
+        super().__init__("rules failed to run: " + ", ".join(f"{code} ({why})" for code, why in failed))
+
+
+@dataclass
+class _Run:
+    """The state of one run: which rule came to what."""
+
+    con: duckdb.DuckDBPyConnection
+    tables: Tables
+    span: Span
+    rules: list[Rule]
+    plan: dict[str, PlanRow] = field(default_factory=dict)
+    totals: dict[int, str] = field(default_factory=dict)  # rule index → its validity condition
+
+    def put(self, rule: Rule, outcome: str, found: int = 0, total: int = 0, reason: str = "") -> None:
+        self.plan[rule.code] = PlanRow(rule.code, outcome, found, total, reason)  # type: ignore[arg-type]
+
+
+def prepare(con: duckdb.DuckDBPyConnection, memory_mb: int = 1500, threads: int = 2, spill: str = "") -> None:
+    """Settings for judging: bounded memory, spilling to ``spill`` (a folder), no order kept for its own sake."""
+    con.execute(f"SET memory_limit = '{int(memory_mb)}MB'")
+    con.execute(f"SET threads = {int(threads)}")
+    con.execute("SET preserve_insertion_order = false")
+    con.execute("SET python_enable_replacements = false")
+    con.execute("SET autoinstall_known_extensions = false")
+    con.execute("SET autoload_known_extensions = false")
+    if spill:
+        con.execute("SET temp_directory = '" + spill.replace("'", "''") + "'")
+
+
+def seal(con: duckdb.DuckDBPyConnection, folders: Iterable[str] = (), files: Iterable[str] = ()) -> None:
+    """From here on no SQL of this database reaches a file, but in these folders; cannot be undone.
+
+    Attach the database of the insured before, or name its file.
+    """
+    for setting, names in (("allowed_directories", folders), ("allowed_paths", files)):
+        listed = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
+        if listed:
+            con.execute(f"SET {setting} = [{listed}]")
+    con.execute("SET enable_external_access = false")
+    con.execute("SET lock_configuration = true")
+
+
+def run(
+    con: duckdb.DuckDBPyConnection,
+    rulebook: Rulebook,
+    *,
+    pass_order: Sequence[str] = ("form", "sense"),
+    kept: int = KEPT_PER_RULE,
+) -> list[PlanRow]:
+    """Judge the register in ``con``: appends to ``findings``, gives one plan row per rule, sorted by code.
+
+    Expects the tables of the register, ``book_*``, ``param`` and, for rules that need them, ``ident`` and
+    ``facts``. The sense pass does not see accounts that reading or the form pass rejected.
+    ``found`` counts all findings; of a rule at most ``kept`` are stored, and beyond that one per unit that a
+    rejecting rule refuses, so that no refusal is lost. ``RuleFailed`` when a mandatory rule did not run.
+    """
+    con.execute(create_table("findings", FINDINGS).replace("CREATE OR REPLACE TABLE", "CREATE TABLE IF NOT EXISTS"))
+    state = _Run(con, rulebook.tables, span_of(con), list(rulebook.rules))
+    con.execute(_HITS)
+    try:
+        _built_in(state)
+        for run_pass in pass_order:
+            refused_whole = False
+            if run_pass != pass_order[0]:
+                refused_whole = hide_refused(con, rulebook.tables)
+            _one_pass(state, run_pass, kept, refused_whole)
+            failed = [
+                (rule.code, state.plan[rule.code].reason)
+                for rule in state.rules
+                if rule.run_pass == run_pass and state.plan[rule.code].outcome == "failed" and _binding(rule)
+            ]
+            if failed:
+                raise RuleFailed(failed)
+    finally:
+        show_all(con)
+        con.execute("DROP TABLE IF EXISTS hits")
+    return [state.plan[rule.code] for rule in state.rules if rule.code in state.plan]
+
+
+def span_of(con: duckdb.DuckDBPyConnection) -> Span:
+    """First and last end of care of the register, and the last day of its period."""
+    row = con.execute(
+        "SELECT min(date_z_2), max(date_z_2), "
+        "(SELECT last_day(try_cast(concat(year, '-', lpad(CAST(month AS VARCHAR), 2, '0'), '-01') AS DATE)) "
+        f'FROM "{REGISTER}" LIMIT 1) FROM "{ACCOUNT}"'
+    ).fetchone()
+    first, last, period_end = row if row else (None, None, None)
+    if period_end is None and last is None:
+        raise SetupError("judging: the register has neither a period nor a dated account")
+    end: date = period_end or last
+    # Undated accounts are judged by the last day of the period, so it belongs to the span.
+    return Span(min(first or end, end), max(last or end, end), end)
+
+
+def _binding(rule: Rule) -> bool:
+    return rule.mandatory and rule.status == "active"
+
+
+def _built_in(state: _Run) -> None:
+    """Plan rows of what reading checked: counted, not run."""
+    counts = dict(state.con.execute("SELECT rule, count(*) FROM findings GROUP BY rule").fetchall())
+    total = _count(state, ACCOUNT, "")
+    for rule in state.rules:
+        if rule.built_in:
+            found = counts.get(rule.code, 0)
+            state.put(rule, "found" if found else "passed", found, total)
+
+
+def _one_pass(state: _Run, run_pass: str, kept: int, refused_whole: bool) -> None:
+    live: dict[str, list[tuple[int, Rule, str]]] = {}
+    names = "SELECT table_name FROM duckdb_tables() UNION SELECT view_name FROM duckdb_views()"
+    present = {row[0] for row in state.con.execute(names).fetchall()}
+    for index, rule in enumerate(state.rules):
+        if rule.built_in or rule.run_pass != run_pass:
+            continue
+        by_account = ACCOUNT in state.tables.chain(rule.on)
+        condition = in_force(rule, day_of(rule.on, state.tables, state.span), state.span, by_account)
+        missing = ({rule.on, *rule.needs} | rule.parts().tables | {f"book_{book}" for book in rule.books()}) - present
+        if rule.status == "retired":
+            state.put(rule, "skipped", reason=RETIRED)
+        elif refused_whole:
+            state.put(rule, "skipped", reason=REGISTER_REFUSED)
+        elif condition is None:
+            state.put(rule, "skipped", reason=NOT_IN_FORCE)
+        elif missing:
+            lacking = "needs " + ", ".join(sorted(missing)) if missing & set(rule.needs) else NOT_IN_LAYOUT
+            state.put(rule, "failed" if rule.mandatory else "skipped", reason=lacking)
+        else:
+            live.setdefault(rule.on, []).append((index, rule, condition))
+    for table, listed in sorted(live.items()):
+        _one_table(state, table, listed, kept)
+
+
+def _one_table(state: _Run, table: str, listed: list[tuple[int, Rule, str]], kept: int) -> None:
+    state.con.execute("DELETE FROM hits")
+    broken: dict[int, str] = {}
+    ready = [
+        make_ready(index, rule, state.tables, state.span, condition)
+        for index, rule, condition in listed
+        if rule.fails_when
+    ]
+    for group in chunks(ready):
+        broken.update(_scan(state, table, group))
+    for index, rule, condition in listed:
+        if rule.select:
+            reason = _select(state, table, index, rule, condition)
+            if reason:
+                broken[index] = reason
+    undecided = dict(state.con.execute("SELECT r, count(*) FROM hits WHERE undecided GROUP BY r").fetchall())
+    counts = dict(state.con.execute("SELECT r, count(*) FROM hits WHERE NOT undecided GROUP BY r").fetchall())
+    whole = _count(state, table, "")
+    for index, rule, condition in listed:
+        found = counts.get(index, 0)
+        total = _count(state, table, condition) if condition else whole
+        if index in broken:
+            lacking = broken[index] == NOT_IN_LAYOUT and not rule.mandatory
+            state.put(rule, "skipped" if lacking else "failed", reason=broken[index])
+        elif index in undecided:
+            state.put(rule, "failed", found, total, f"undecided on {undecided[index]} of {table}")
+        else:
+            state.put(rule, "found" if found else "passed", found, total)
+    good = [(index, rule) for index, rule, _ in listed if state.plan[rule.code].outcome == "found"]
+    if good:
+        _store(state, table, good, kept)
+
+
+def _scan(state: _Run, table: str, group: Sequence[Ready]) -> dict[int, str]:
+    """One wide scan; when it breaks, each rule alone, to name the one that broke it."""
+    reason = _try(state, f"INSERT INTO hits BY NAME {wide_scan(table, group, state.tables)}")
+    if not reason:
+        return {}
+    if len(group) == 1:
+        return {group[0].index: reason}
+    broken: dict[int, str] = {}
+    half = len(group) // 2
+    for part in (group[:half], group[half:]):
+        broken.update(_scan(state, table, part))
+    return broken
+
+
+def _select(state: _Run, table: str, index: int, rule: Rule, condition: str) -> str:
+    """Run one ``select`` rule; its keys must be rows of its table."""
+    reason = _try(state, f"INSERT INTO hits BY NAME {select_scan(rule, index)}")
+    if reason:
+        return reason
+    stray = state.con.execute(
+        f'SELECT count(*) FROM hits ANTI JOIN "{table}" ON "{table}".n = hits.n WHERE hits.r = {index}'
+    ).fetchone()
+    if stray and stray[0]:
+        return f"returned {stray[0]} keys that are not rows of {table}"
+    if condition:
+        state.con.execute(
+            f'DELETE FROM hits WHERE r = {index} AND n NOT IN (SELECT "{table}".n {dated_source(table)} WHERE {condition})'
+        )
+    return ""
+
+
+def dated_source(table: str) -> str:
+    """FROM: a table and, below the account, its account."""
+    if table in (ACCOUNT, PERSON, REGISTER):
+        return f'FROM "{table}"'
+    return f'FROM "{table}" LEFT JOIN "{ACCOUNT}" ON "{ACCOUNT}".n = "{table}".z_sl_n'
+
+
+def _try(state: _Run, query: str) -> str:
+    """Run; the reason of a failure, without texts that could carry a value."""
+    try:
+        state.con.execute(query)
+    except duckdb.BinderException as error:
+        text = str(error)
+        return NOT_IN_LAYOUT if "not found" in text or "does not have a column" in text else "SQL does not bind"
+    except duckdb.Error as error:
+        return type(error).__name__
+    return ""
+
+
+def _count(state: _Run, table: str, condition: str) -> int:
+    row = state.con.execute(f"SELECT count(*) {dated_source(table)} WHERE {condition or 'TRUE'}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _store(state: _Run, table: str, good: Sequence[tuple[int, Rule]], kept: int) -> None:
+    """Hits → findings, with account, person and line from the unit's row."""
+    con = state.con
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE fired (r BIGINT, rule VARCHAR, run_pass VARCHAR, severity VARCHAR, "
+        "element VARCHAR, refuses VARCHAR)"
+    )
+    con.executemany(
+        "INSERT INTO fired VALUES (?, ?, ?, ?, ?, ?)",
+        [[index, rule.code, rule.run_pass, rule.effective, rule.element, rule.refuses] for index, rule in good],
+    )
+    chain = state.tables.chain(table)
+    account = "t.n" if table == ACCOUNT else "t.z_sl_n" if ACCOUNT in chain else "CAST(NULL AS BIGINT)"
+    person = "a.pers_n"
+    if ACCOUNT not in chain:
+        person = "t.n" if table == PERSON else "t.up_n" if chain[1:2] == [PERSON] else "CAST(NULL AS BIGINT)"
+    # A rejecting rule keeps at least one finding for everything that it refuses.
+    refused = f"CASE WHEN f.refuses = 'account' THEN COALESCE({account}, -{person}) ELSE {person} END"
+    con.execute(
+        f"""INSERT INTO main.findings
+        SELECT rule, run_pass, severity, '{table}', n, z_sl_n, pers_n, element, value, line, refuses FROM (
+          SELECT f.*, h.n, {account} AS z_sl_n, {person} AS pers_n, h.value, t.line,
+                 COALESCE(h.element, f.element) AS shown,
+                 row_number() OVER (PARTITION BY f.r ORDER BY h.n, h.element, h.value) AS nth,
+                 row_number() OVER (PARTITION BY f.r, {refused} ORDER BY h.n, h.element, h.value) AS first_of
+          FROM hits h JOIN fired f ON f.r = h.r AND NOT h.undecided JOIN "{table}" t ON t.n = h.n
+          {f'LEFT JOIN main."{ACCOUNT}" a ON a.n = {account}' if ACCOUNT in chain else ""}
+        ) WHERE nth <= {int(kept)} OR (severity = 'reject' AND first_of = 1)""".replace(
+            "n, z_sl_n, pers_n, element, value", "n, z_sl_n, pers_n, shown, value"
+        )
+    )
+    con.execute("DROP TABLE fired")
+
+
+__all__ = ["PASSES", "RuleFailed", "prepare", "run", "seal", "span_of"]

@@ -1,0 +1,119 @@
+"""What a rule's SQL may touch: one SELECT over known tables, with nothing outside the register.
+
+The text is taken apart by DuckDB's own parser, so what is checked is what will run. Files,
+other databases, table functions, the clock and chance are refused when the rule is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import duckdb
+
+from oms_batch.errors import SetupError
+
+_TABLE_FUNCTIONS = {"unnest", "range", "generate_series"}
+_FORBIDDEN = {
+    "now", "today", "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp",
+    "get_current_time", "get_current_timestamp", "transaction_timestamp", "random", "rand", "uuid", "uuidv4", "uuidv7",
+    "gen_random_uuid", "setseed", "nextval", "currval", "current_setting", "getvariable", "txid_current", "version",
+    "getenv", "sleep_ms", "error", "write_log", "current_user", "current_query",
+}  # fmt: skip
+_NAME = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a text refers to: tables it selects from, ``table.column`` pairs, bare columns outside subqueries."""
+
+    tables: frozenset[str]
+    columns: frozenset[tuple[str, str]]
+    bare: frozenset[str]
+    subquery: bool
+
+
+def expression_parts(text: str) -> Parts:
+    """Parts of a boolean or value expression; ``SetupError`` (no text of the rule) when it isn't one."""
+    return _parts(f"SELECT (\n{text}\n) AS v", True)
+
+
+def select_parts(text: str) -> Parts:
+    """Parts of one SELECT statement; ``SetupError`` when it is anything else."""
+    return _parts(text, False)
+
+
+@lru_cache(maxsize=1)
+def _parser() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(":memory:")
+
+
+@lru_cache(maxsize=8192)
+def _parts(text: str, expression: bool) -> Parts:
+    row = _parser().cursor().execute("SELECT json_serialize_sql(?)", [text]).fetchone()
+    tree: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
+    if tree.get("error"):
+        raise SetupError(f"SQL: {tree.get('error_message', 'not a SELECT')}")
+    if len(tree["statements"]) != 1:
+        raise SetupError("SQL: one statement only")
+    node = tree["statements"][0]["node"]
+    if expression and (node.get("type") != "SELECT_NODE" or len(node["select_list"]) != 1):
+        raise SetupError("SQL: not one expression")
+    seen = _Seen()
+    for part in node["select_list"] if expression else [node]:
+        seen.walk(part, 0 if expression else 1)
+    return Parts(frozenset(seen.tables - seen.ctes), frozenset(seen.columns), frozenset(seen.bare), seen.subquery)
+
+
+class _Seen:
+    """Collects names while walking the parse tree."""
+
+    def __init__(self) -> None:
+        self.tables: set[str] = set()
+        self.ctes: set[str] = set()
+        self.columns: set[tuple[str, str]] = set()
+        self.bare: set[str] = set()
+        self.subquery = False
+
+    def walk(self, node: Any, depth: int) -> None:
+        if isinstance(node, list):
+            for item in node:
+                self.walk(item, depth)
+        elif isinstance(node, dict):
+            self._look(node, depth)
+            inner = depth + 1 if node.get("class") == "SUBQUERY" else depth
+            for key, value in node.items():
+                if key == "cte_map":
+                    self.ctes.update(str(item["key"]).lower() for item in value["map"])
+                self.walk(value, inner)
+
+    def _look(self, node: dict[str, Any], depth: int) -> None:
+        kind = node.get("type")
+        if kind == "BASE_TABLE":
+            name = str(node["table_name"]).lower()
+            if node.get("schema_name") or node.get("catalog_name") or not _NAME.fullmatch(name):
+                raise SetupError("SQL: a table is named without schema, in Latin letters")
+            self.tables.add(name)
+        elif kind == "TABLE_FUNCTION":
+            name = str(node.get("function", {}).get("function_name", "")).lower()
+            if name not in _TABLE_FUNCTIONS:
+                raise SetupError(f"SQL: table function {name} is not allowed")
+        elif node.get("class") == "FUNCTION":
+            name = str(node.get("function_name", "")).lower()
+            if name in _FORBIDDEN:
+                raise SetupError(f"SQL: function {name} is not allowed")
+        elif node.get("class") == "SUBQUERY":
+            self.subquery = True
+        elif node.get("class") == "WINDOW" and depth == 0:
+            raise SetupError("SQL: a window function needs select, not fails_when")
+        elif kind == "COLUMN_REF":
+            names = [str(name).lower() for name in node["column_names"]]
+            if names[-1] in _FORBIDDEN and len(names) == 1:
+                raise SetupError(f"SQL: {names[-1]} is not allowed")
+            if len(names) == 2:
+                self.columns.add((names[0], names[1]))
+            elif depth == 0:
+                self.bare.add(names[0])

@@ -1,0 +1,168 @@
+"""The canonical tables of a profile, read from its layout: columns, types, who is whose parent.
+
+The layout (``rules/<profile>/layouts/<layout>.csv``) is the only source: an element row with a
+table starts a row of that table, an attribute row is a column of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from oms_batch.errors import SetupError
+from oms_batch.ruledata import RuleData
+
+ACCOUNT, PERSON, REGISTER = "z_sl", "pers", "register"
+SQL_TYPES = {
+    "text": "VARCHAR",
+    "code": "VARCHAR",
+    "date": "DATE",
+    "money": "BIGINT",
+    "quantity": "DECIMAL(12,2)",
+    "int": "BIGINT",
+}
+_KEYS = {"n": "BIGINT", "up_n": "BIGINT", "z_sl_n": "BIGINT", "line": "INTEGER"}
+# Columns that reading derives and no attribute carries.
+_DERIVED: dict[str, dict[str, str]] = {
+    PERSON: {"byte_from": "BIGINT", "byte_to": "BIGINT", "accounts_from": "BIGINT", "accounts_to": "BIGINT"},
+    ACCOUNT: {
+        "ds1": "VARCHAR",
+        "sumv": "BIGINT",
+        "sump": "BIGINT",
+        "pers_n": "BIGINT",
+        "byte_from": "BIGINT",
+        "byte_to": "BIGINT",
+        "digest": "VARCHAR",
+    },
+    "usl": {"sumv_usl": "BIGINT", "sump_usl": "BIGINT"},
+}
+# What the judge itself puts beside the register.
+IDENT: dict[str, str] = {
+    "z_sl_n": "BIGINT",
+    "pers_n": "BIGINT",
+    "step": "VARCHAR",
+    "insured_n": "BIGINT",
+    "smo": "VARCHAR",
+    "payer": "VARCHAR",
+    "found": "BOOLEAN",
+    "ambiguous": "BOOLEAN",
+    "in_force": "BOOLEAN",
+    "npolis_right": "VARCHAR",
+    "spolis_right": "VARCHAR",
+    "vpolis_right": "VARCHAR",
+    "begin_right": "DATE",
+    "end_right": "DATE",
+    "fam_right": "VARCHAR",
+    "im_right": "VARCHAR",
+    "ot_right": "VARCHAR",
+    "dr_right": "DATE",
+    "w_right": "VARCHAR",
+    "person_differs": "BOOLEAN",
+    "policy_differs": "BOOLEAN",
+}
+FACTS: dict[str, str] = {
+    "ogrn_mo": "VARCHAR",
+    "kpp_mo": "VARCHAR",
+    "register": "VARCHAR",
+    "xkey": "VARCHAR",
+    "x_key2": "VARCHAR",
+    "person_key": "VARCHAR",
+    "npolis": "VARCHAR",
+    "usl_ok": "VARCHAR",
+    "date_z_1": "DATE",
+    "date_z_2": "DATE",
+    "ds1": "VARCHAR",
+    "profil": "VARCHAR",
+    "sumv": "BIGINT",
+    "state": "VARCHAR",
+    "pr_nov": "VARCHAR",
+    "seq": "BIGINT",
+}
+FINDINGS: dict[str, str] = {
+    "rule": "VARCHAR",
+    "run_pass": "VARCHAR",
+    "severity": "VARCHAR",
+    "unit": "VARCHAR",
+    "n": "BIGINT",
+    "z_sl_n": "BIGINT",
+    "pers_n": "BIGINT",
+    "element": "VARCHAR",
+    "value": "VARCHAR",
+    "line": "INTEGER",
+    "refuses": "VARCHAR",
+}
+PARAM: dict[str, str] = {"name": "VARCHAR", "value": "VARCHAR"}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Tables of one layout: ``columns[table][column] -> SQL type``, ``parents[table] -> table``.
+
+    ``optional`` holds (table, column) of what the layout does not require.
+    """
+
+    columns: Mapping[str, Mapping[str, str]]
+    parents: Mapping[str, str]
+    optional: frozenset[tuple[str, str]]
+
+    def chain(self, table: str) -> list[str]:
+        """The table and its ancestors, nearest first: ``usl, z_sl, pers, register``."""
+        found = [table]
+        while (above := self.parents.get(found[-1])) and above not in found:
+            found.append(above)
+        return found
+
+    def ddl(self, table: str) -> str:
+        """``CREATE TABLE`` of one table."""
+        return create_table(table, self.columns[table])
+
+
+def create_table(table: str, columns: Mapping[str, str]) -> str:
+    """``CREATE OR REPLACE TABLE`` with these columns."""
+    inner = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
+    return f'CREATE OR REPLACE TABLE "{table}" ({inner})'
+
+
+@lru_cache(maxsize=8)
+def load_tables(rules: RuleData, profile: str) -> Tables:
+    """Tables of the layout that the profile names; ``SetupError`` when the layout is not there."""
+    layout = rules.toml(f"{profile}/profile.toml").get("layout", "")
+    name = f"{profile}/layouts/{layout}.csv"
+    rows = rules.table(name)
+    elements = {row["path"]: row["table"] for row in rows if row["kind"] == "element" and row["table"]}
+    columns: dict[str, dict[str, str]] = {table: dict(_KEYS) for table in elements.values()}
+    optional: set[tuple[str, str]] = set()
+    loose = {row["path"] for row in rows if row["kind"] == "element" and (row["mark"] != "О" or row["vg"])}
+    for row in rows:
+        if row["kind"] != "attribute" or not row["table"]:
+            continue
+        kind = SQL_TYPES.get(row["type"])
+        if kind is None:
+            raise SetupError(f"{name}: {row['path']}: unknown type")
+        columns.setdefault(row["table"], dict(_KEYS))[row["column"]] = kind
+        if row["mark"] != "О" or _folded_loosely(row["path"], elements, loose):
+            optional.add((row["table"], row["column"]))
+    for table, derived in _DERIVED.items():
+        if table in columns:
+            columns[table].update(derived)
+            optional.update((table, column) for column in derived if column.startswith(("sum", "ds")))
+    parents = {table: above for path, table in elements.items() if (above := _above(path, elements)) and above != table}
+    return Tables(columns, parents, frozenset(optional))
+
+
+def _folded_loosely(path: str, elements: Mapping[str, str], loose: set[str]) -> bool:
+    """Whether a required attribute belongs to an element that may itself be absent from the row above it."""
+    while path not in elements and "/" in path:
+        if path in loose:
+            return True
+        path = path.rsplit("/", 1)[0]
+    return False
+
+
+def _above(path: str, elements: Mapping[str, str]) -> str:
+    while "/" in path:
+        path = path.rsplit("/", 1)[0]
+        if path in elements:
+            return elements[path]
+    return ""
