@@ -1,0 +1,236 @@
+"""The register of personal accounts (``package/body/bill/patients``) → typed tables in DuckDB.
+
+The document is cut behind patients into pieces; each piece is parsed on its own (in worker processes when
+there is enough of it), head and tail together by one parser, so that every byte passes a real XML parser.
+All or nothing: a document that is refused leaves no table behind.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import BinaryIO
+from xml.parsers import expat
+
+import duckdb
+
+from oms_batch import clock
+from oms_batch.errors import Fault, Refusal, refuse
+from oms_batch.formats import outer as frame
+from oms_batch.formats import piecework, strict
+from oms_batch.formats.columns import Builder
+from oms_batch.formats.layout import Layout
+from oms_batch.formats.sink import Sink
+
+LONGEST_PIECE = 64 * 1_048_576  # one patient bigger than this is no patient
+ALONE = 8 * 1_048_576  # smaller documents are not worth the start of worker processes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """How to cut: ``piece`` bytes at a time; documents below ``alone`` bytes are read in this process."""
+
+    piece: int = 2 * 1_048_576
+    alone: int = ALONE
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """What was read: encoding, counts of rows, bytes, seconds spent."""
+
+    encoding: str
+    accounts: int
+    persons: int
+    size: int
+    seconds: float
+    findings: int
+
+
+def read(
+    stream: BinaryIO,
+    layout: Layout,
+    con: duckdb.DuckDBPyConnection,
+    *,
+    workers: int = 1,
+    limits: ReadLimits | None = None,
+    encodings: tuple[str, ...] = ("windows-1251", "utf-8"),
+) -> ReadResult:
+    """Read a register into the tables of its layout, and ``spot`` and ``findings``, which it creates in ``con``.
+
+    ``stream`` is the uncompressed document, seekable. Ordinals ``n`` count from 1 in document order; money is
+    kopecks; ``byte_from``/``byte_to`` are offsets in the stream. Raises ``Refusal`` (``XML_…``) and then leaves nothing.
+    """
+    began = clock.monotonic()
+    limits = limits or ReadLimits()
+    stream.seek(0)
+    encoding = strict.encoding_of(stream.read(strict.HEAD), encodings)
+    size = stream.seek(0, 2)
+    sink = Sink(con, layout)
+    con.execute("BEGIN")
+    try:
+        sink.create()
+        _read_all(stream, size, layout, sink, encoding, workers, limits)
+        counts = sink.finish()
+        con.execute("COMMIT")
+    except BaseException as error:
+        con.execute("ROLLBACK")
+        if isinstance(error, Refusal | expat.ExpatError):
+            raise _authoritative(error, layout, encoding, stream) from None
+        raise
+    return ReadResult(
+        encoding, counts.get("z_sl", 0), counts.get("pers", 0), size, clock.monotonic() - began, counts["findings"]
+    )
+
+
+def _authoritative(error: Exception, layout: Layout, encoding: str, stream: BinaryIO) -> Refusal:
+    found = frame.why_refused(layout, encoding, stream)
+    if found is not None:
+        return found
+    if isinstance(error, Refusal):
+        return error
+    return refuse("XML_SCHEMA", found="patient")
+
+
+def _read_all(
+    stream: BinaryIO, size: int, layout: Layout, sink: Sink, encoding: str, workers: int, limits: ReadLimits
+) -> None:
+    stream.seek(0)
+    outer = frame.Outer(layout, encoding)
+    start = frame.read_head(outer, stream)
+    high = paired = 0
+    if start >= 0:
+        head_lines = {id(store): len(store.lines) for store in outer.collector.top.walk()}
+        cutter = Cutter(stream, start, limits.piece, _lines_before(stream, start))
+        alone = workers < 2 or size < limits.alone
+        for piece in _pieces(cutter, layout, encoding, 0 if alone else workers):
+            sink.add(piece.tables, piece.faults)
+            high, paired = high + piece.high, paired + piece.paired
+        outer.skip = cutter.end - start
+        stream.seek(cutter.end)
+        frame.read_tail(outer, stream)
+        skipped = cutter.lines - cutter.first_line
+        for store in outer.collector.top.walk():
+            behind = head_lines[id(store)]
+            store.lines[behind:] = [line + skipped for line in store.lines[behind:]]
+    else:
+        frame.read_tail(outer, stream)
+    outer.check_complete()
+    _add_frame(outer, layout, sink, encoding, stream)
+    if encoding != "utf-8":
+        high, paired = _count_pairs(stream, start, outer.skip, high, paired)
+        if strict.is_mojibake(high, paired):
+            raise refuse("XML_ENCODING_MISMATCH", expected=encoding, found="utf-8")
+
+
+def _add_frame(outer: frame.Outer, layout: Layout, sink: Sink, encoding: str, stream: BinaryIO) -> None:
+    """Rows and findings of head and tail, and the places for splicing."""
+    outer.collector.check_lengths()
+    seen, strays = piecework.seen_of(outer.collector)
+    below = piecework.PATIENTS + "/"
+    frame_seen = {path: one for path, one in seen.items() if not path.startswith(below)}
+    batch = Builder(layout).build(frame_seen, strays, exotic=True)
+    sink.add(piecework.record_batches(batch), batch.faults)
+    sink.add_spots(frame.spots(outer, stream))
+
+
+def _count_pairs(stream: BinaryIO, start: int, skip: int, high: int, paired: int) -> tuple[int, int]:
+    """Add the head and at most a block of the tail to the count of bytes that look like UTF-8."""
+    stream.seek(0)
+    pieces = [stream.read(start if start >= 0 else frame.LONGEST_HEAD)]
+    if start >= 0:
+        stream.seek(start + skip)
+        pieces.append(stream.read(frame.BLOCK))
+    for data in pieces:
+        more, more_paired = strict.utf8_pairs(data)
+        high, paired = high + more, paired + more_paired
+    return high, paired
+
+
+def newlines(data: bytes) -> int:
+    """Line ends as XML counts them: LF, CR LF and a lone CR are one each."""
+    if b"\r" in data:
+        return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+    return data.count(b"\n")
+
+
+def _lines_before(stream: BinaryIO, end: int) -> int:
+    stream.seek(0)
+    return newlines(stream.read(end))
+
+
+class Cutter:
+    """Cuts the content of ``patients`` behind a patient's end tag; ``end`` is where ``</patients`` begins."""
+
+    def __init__(self, stream: BinaryIO, start: int, piece: int, line: int) -> None:
+        self.stream = stream
+        self.piece = piece
+        self.end = start
+        self.first_line = line
+        self.lines = line
+
+    def cut(self) -> Iterator[tuple[int, int, bytes]]:
+        """(offset, line before it, bytes) of each piece."""
+        self.stream.seek(self.end)
+        data, final = b"", False
+        while not final:
+            block = self.stream.read(self.piece)
+            search = max(0, len(data) - 16)
+            data += block
+            stop = data.find(b"</patients", search)
+            final = stop >= 0 or not block
+            stop = stop if stop >= 0 else len(data) if not block else _behind_patient(data)
+            if stop <= 0 and not final:
+                if len(data) > LONGEST_PIECE:
+                    raise refuse("XML_LIMIT", f"byte {self.end}", expected=LONGEST_PIECE)
+                continue
+            ready, data = data[:stop], data[stop:]
+            offset, line = self.end, self.lines
+            self.end += len(ready)
+            self.lines += newlines(ready)
+            if ready:
+                yield offset, line, ready
+
+
+def _behind_patient(data: bytes) -> int:
+    """The place behind the last whole ``</patient>``, 0 when there is none."""
+    at = len(data)
+    while (at := data.rfind(b"</patient", 0, at)) >= 0:
+        close = data.find(b">", at)
+        if close >= 0 and not data[at + 9 : close].strip(b" \t\r\n"):
+            return close + 1
+    return 0
+
+
+def _pieces(cutter: Cutter, layout: Layout, encoding: str, workers: int) -> Iterator[piecework.Piece]:
+    """Pieces in document order, at most a few of them in the air."""
+    packed = pickle.dumps(layout)
+    tasks = (piecework.Task(packed, encoding, *place) for place in cutter.cut())
+    if not workers:
+        yield from map(piecework.work, tasks)
+        return
+    with _pool(workers) as pool:
+        waiting: deque[Future[piecework.Piece]] = deque()
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(piecework.work, task))
+                if len(waiting) > workers + 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Executor]:
+    try:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            yield pool
+    except BrokenPipeError as error:
+        raise Fault("a reading process died") from error

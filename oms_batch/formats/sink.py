@@ -1,0 +1,117 @@
+"""Arrow batches → the tables of the working DuckDB; local ordinals become ordinals of the register."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from oms_batch.formats import columns
+from oms_batch.formats.layout import Layout
+
+FLUSH_BYTES = 24 * 1_048_576
+SQL = {"text": "VARCHAR", "code": "VARCHAR", "date": "DATE", "money": "BIGINT", "int": "INTEGER"}
+MORE = {  # columns that are not in the file: sums, geometry, links
+    "pers": ["byte_from", "byte_to", "accounts_from", "accounts_to"],
+    "z_sl": ["sumv", "sump", "ds1", "byte_from", "byte_to", "digest", "pers_n"],
+    "usl": ["sumv_usl", "sump_usl"],
+}
+TEXTS = ("ds1", "digest")
+FINDINGS = """CREATE TABLE IF NOT EXISTS findings (rule VARCHAR, run_pass VARCHAR, severity VARCHAR, unit VARCHAR, n BIGINT,
+    z_sl_n BIGINT, pers_n BIGINT, element VARCHAR, value VARCHAR, line INTEGER, refuses VARCHAR)"""
+
+
+class Sink:
+    """Collects batches and inserts them when there are enough."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, layout: Layout) -> None:
+        self.con = con
+        self.layout = layout
+        self.rows = dict.fromkeys(layout.tables, 0)
+        self.findings = 0
+        self.waiting: dict[str, list[pa.RecordBatch]] = {}
+        self.bytes = 0
+        self.parent = {node.table: _row_above(node) for node in layout.nodes.values() if node.table}
+
+    def create(self) -> None:
+        """All tables of the layout, empty, and ``spot`` and ``findings``."""
+        for table, fields in self.layout.tables.items():
+            kinds = {one.column: f"DECIMAL({one.size},{one.scale})" if one.type == "quantity" else SQL[one.type] for one in fields}
+            kinds |= {name: "VARCHAR" if name in TEXTS else "BIGINT" for name in MORE.get(table, [])}
+            body = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
+            self.con.execute(f"CREATE TABLE {table} (n BIGINT, up_n BIGINT, z_sl_n BIGINT, line INTEGER, {body})")
+        self.con.execute("CREATE TABLE spot (what VARCHAR, byte_from BIGINT, byte_to BIGINT)")
+        self.con.execute(FINDINGS)
+
+    def add(self, tables: Mapping[str, pa.RecordBatch], faults: Sequence[columns.Fault]) -> None:
+        """The batches of one piece, and its findings."""
+        base = dict(self.rows)
+        for table, batch in tables.items():
+            self.waiting.setdefault(table, []).append(self._numbered(table, batch, base))
+            self.rows[table] = base[table] + batch.num_rows
+            self.bytes += batch.nbytes
+        if faults:
+            self._add_findings(faults, base)
+        if self.bytes > FLUSH_BYTES:
+            self._flush()
+
+    def _numbered(self, table: str, batch: pa.RecordBatch, base: Mapping[str, int]) -> pa.RecordBatch:
+        above = self.parent[table]
+        arrays = {name: batch.column(name) for name in batch.schema.names}
+        arrays["n"] = pc.add(arrays["n"], base[table] + 1)
+        if not above:
+            arrays["up_n"] = pa.nulls(batch.num_rows, pa.int64())
+        elif above == columns.ROOT:
+            arrays["up_n"] = pa.array([1] * batch.num_rows, pa.int64())
+        else:
+            arrays["up_n"] = pc.add(arrays["up_n"], base[above] + 1)
+        account = arrays["z_sl_n"]
+        inside = pc.greater_equal(account, 0)
+        arrays["z_sl_n"] = pc.if_else(inside, pc.add(account, base[columns.ACCOUNT] + 1), pa.scalar(None, pa.int64()))
+        if "pers_n" in arrays:
+            arrays["pers_n"] = pc.add(arrays["pers_n"], base[columns.PERSON] + 1)
+        return pa.RecordBatch.from_pydict(arrays)
+
+    def _add_findings(self, faults: Sequence[columns.Fault], base: Mapping[str, int]) -> None:
+        rows = []
+        for one in faults:
+            account = base[columns.ACCOUNT] + one.account + 1 if one.account >= 0 else None
+            person = base[columns.PERSON] + one.person + 1 if one.person >= 0 else None
+            refuses = "account" if account else "person" if person else "register"
+            n = base[one.unit] + one.n + 1
+            rows.append((one.rule, "structure", "reject", one.unit, n, account, person, one.element, one.value, one.line, refuses))
+        names = ("rule", "run_pass", "severity", "unit", "n", "z_sl_n", "pers_n", "element", "value", "line", "refuses")
+        kinds = (*[pa.string()] * 4, *[pa.int64()] * 3, pa.string(), pa.string(), pa.int32(), pa.string())
+        arrays = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
+        self._insert("findings", pa.table(dict(zip(names, arrays, strict=True))))
+        self.findings += len(rows)
+
+    def add_spots(self, spots: Mapping[str, tuple[int, int]]) -> None:
+        """Places for splicing."""
+        self.con.executemany("INSERT INTO spot VALUES (?, ?, ?)", [(what, *place) for what, place in spots.items()])
+
+    def _flush(self) -> None:
+        for table, batches in self.waiting.items():
+            self._insert(table, pa.Table.from_batches(batches))
+        self.waiting.clear()
+        self.bytes = 0
+
+    def _insert(self, table: str, data: pa.Table) -> None:
+        self.con.register("_incoming", data)
+        names = ", ".join(f'"{name}"' for name in data.schema.names)
+        self.con.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM _incoming")  # noqa: S608 - names of the layout
+        self.con.unregister("_incoming")
+
+    def finish(self) -> dict[str, int]:
+        """Insert what is waiting; rows per table and ``findings``."""
+        self._flush()
+        return {**self.rows, "findings": self.findings}
+
+
+def _row_above(node: columns.Node) -> str:
+    above = node.parent
+    while above is not None and not above.table:
+        above = above.parent
+    return above.table if above is not None else ""
