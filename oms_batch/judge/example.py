@@ -67,6 +67,11 @@ def document(example: Example, bases: Bases, place: str) -> Document:
     for table, rows in found.items():
         found[table] = [{**bases.defaults.get(table, {}), **row} for row in rows]
     _derive(found, stated)
+    for name in example.empty:
+        table, _, column = name.partition(".")
+        if not found.get(table):
+            raise SetupError(f"{place}: empty: the document has no {table}")
+        found[table] = [{**row, column: None} for row in found[table]]
     return found
 
 

@@ -103,11 +103,13 @@ def _condition(row: dict[str, str], name: str, kind: str, place: str) -> tuple[s
 
 def _example(table: str, column: str, text: str, kind: str, place: str, expect: int) -> dict[str, Any]:
     """An example that differs from the base in one value; a value of the wrong type is our own mistake."""
-    value: Any = None if text == NOTHING else text
+    if text == NOTHING:
+        return {"why": f"{column}: -", "expect": expect, "empty": [f"{table}.{column}"], table: {}}
+    value: Any = text
     try:
-        if value is not None and kind == "DATE":
+        if kind == "DATE":
             value = date.fromisoformat(text)
-        elif value is not None and kind in ("BIGINT", "INTEGER"):
+        elif kind in ("BIGINT", "INTEGER"):
             value = int(text)
     except ValueError:
         raise SetupError(f"{place}: an example value has not the type of its column") from None

@@ -33,12 +33,13 @@ class Lookup(_Frozen):
 
 
 class Example(_Frozen):
-    """Rows that differ from a base document, by table, and how many findings are expected."""
+    """Rows that differ from a base document, by table; ``empty`` lists ``table.column`` to be NULL in every row."""
 
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
     why: Annotated[str, Field(min_length=1)]
     base: str = ""
     expect: int = 0
+    empty: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
 
     @property
     def rows(self) -> dict[str, dict[str, Any] | list[dict[str, Any]]]:
