@@ -100,7 +100,7 @@ def _derive(rows: Document, stated: Mapping[str, Any]) -> None:
 def numbered(rows: Document, index: int, tables: Tables, place: str) -> Document:
     """The document with ``n``, ``up_n``, ``z_sl_n``, ``pers_n`` and ``line``; unknown columns are a ``SetupError``."""
     for table in list(rows):
-        for above in tables.chain(table)[1:] if table in tables.columns else []:
+        for above in tables.chain(table)[1:] if table in tables.columns and rows[table] else []:
             rows.setdefault(above, [{}])
             if not rows[above]:
                 rows[above] = [{}]
