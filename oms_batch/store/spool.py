@@ -350,7 +350,7 @@ def _keep(source: str, target: Path, sha256: str) -> None:
 
 
 def finish(home: Home, job: int) -> None:
-    """Remove a job's scratch and box after all of it is published and archived."""
+    """Remove a job's scratch and box: after ``archive`` of all its files, before ``ledger.archived`` says so."""
     fsio.rmtree(home.tmp / f"job-{job}")
     fsio.rmtree(home.box / str(job))
 
