@@ -278,20 +278,27 @@ def registers(draw: st.DrawFn) -> bytes:
     number = 0
     encoding = draw(st.sampled_from(["windows-1251", "utf-8"]))
 
+    def pick(*options: str) -> str:
+        return draw(st.sampled_from(options))
+
     def attrs(given: dict[str, str]) -> str:
         parts = []
         for key in draw(st.permutations(sorted(given))):
-            quote = draw(st.sampled_from("'\""))
-            value = (
-                given[key]
-                .replace("&", "&amp;")
-                .replace("<", "&lt;")
-                .replace(quote, "&#39;" if quote == "'" else "&quot;")
-            )
-            parts.append(
-                f"{draw(st.sampled_from([' ', '  ', chr(10)]))}{key}{draw(st.sampled_from(['=', ' = ']))}{quote}{value}{quote}"
-            )
+            quote = pick("'", '"')
+            value = given[key].replace("&", "&amp;").replace("<", "&lt;").replace(quote, f"&#{ord(quote)};")
+            parts.append(f"{pick(' ', '  ', chr(10))}{key}{pick('=', ' = ')}{quote}{value}{quote}")
         return "".join(parts)
+
+    def one(number: int) -> str:
+        elems = ""
+        for code in range(1, draw(st.integers(1, 2)) + 1):
+            claimed = f"{draw(st.integers(0, 99999)) / 100:.2f}"
+            elems += f"<elem{attrs({'type_acc': str(code), 'suml': claimed, 'sum': '1.00'})}/>"
+        pay = pick("", "1", "4")
+        smo = f"<smo{attrs({'pay': pay})}{pick('/>', ' />', '></smo>')}" if pay else ""
+        own = {"n_pp": str(number), "xkey": f"K{number}", "curestart": "2026-10-01", "cureend": "2026-10-02"}
+        head = f"{draw(SPACE)}<personal_account{attrs({**own, 'comment': draw(word)})}>{draw(SPACE)}"
+        return f"{head}<sum>{elems}</sum>{draw(SPACE)}{smo}{draw(SPACE)}</personal_account>"
 
     word = st.text("аЯё Қ<>&'\"/=z0", max_size=6)
     people = ""
@@ -299,24 +306,9 @@ def registers(draw: st.DrawFn) -> bytes:
         inside = ""
         for _ in range(draw(st.integers(0, 3))):
             number += 1
-            sums = "".join(
-                f"<elem{attrs({'type_acc': str(i), 'suml': f'{draw(st.integers(0, 99999)) / 100:.2f}', 'sum': '1.00'})}/>"
-                for i in range(1, draw(st.integers(1, 2)) + 1)
-            )
-            pay = draw(st.sampled_from(["", "1", "4"]))
-            smo = f"<smo{attrs({'pay': pay})}{draw(st.sampled_from(['/>', ' />', '></smo>']))}" if pay else ""
-            given_ = {
-                "n_pp": str(number),
-                "xkey": f"K{number}",
-                "curestart": "2026-10-01",
-                "cureend": "2026-10-02",
-                "comment": draw(word),
-            }
-            inside += f"{draw(SPACE)}<personal_account{attrs(given_)}>{draw(SPACE)}<sum>{sums}</sum>{draw(SPACE)}{smo}{draw(SPACE)}</personal_account>"
-        people += (
-            f"{draw(SPACE)}<patient{attrs({'patientcod': 'P', 'surname': draw(word)})}><register_accounts>{inside}{draw(SPACE)}"
-            f"</register_accounts>{draw(SPACE)}</patient{draw(st.sampled_from(['', ' ']))}>"
-        )
+            inside += one(number)
+        people += f"{draw(SPACE)}<patient{attrs({'patientcod': 'P', 'surname': draw(word)})}><register_accounts>"
+        people += f"{inside}{draw(SPACE)}</register_accounts>{draw(SPACE)}</patient{pick('', ' ')}>"
     head = draw(
         st.sampled_from(["", "<account_sum/>", "<account_sum><account_elem_t/><account_elem_f/></account_sum>"])
     )

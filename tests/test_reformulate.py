@@ -7,14 +7,21 @@ import io
 import re
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 
+from oms_batch.formats import reestr_xml
+from oms_batch.formats.layout import load_layout
+from oms_batch.model import PlanRow
 from oms_batch.reply import verify as verify_module
-from oms_batch.reply.marks import Codes
+from oms_batch.reply.document import write_part
+from oms_batch.reply.flk import FlkHead, flk_element
+from oms_batch.reply.marks import Codes, RuleText, Texts
 from oms_batch.reply.reformulate import check_flags, reformulate
 from oms_batch.reply.verify import verify
-from tests.reply_documents import account, document, patient, tables_of, totals
+from oms_batch.ruledata import RuleData
+from tests.reply_documents import account, document, finding, parsed, patient, tables_of, totals, verdict
 from tests.test_document import accounts, registers
 
 REFUSED = '<smo pay="4"><an_mess><an_mes an_mes="1.4.4" comment="x"/></an_mess></smo>'
@@ -195,3 +202,47 @@ def test_flag_and_sum_must_agree(pay: str, accepted: int, good: bool) -> None:
     assert [one.code for one in found] == ([] if good else ["FLAG_SUM"])
     if found:
         assert "n_pp=1" in found[0].place
+
+
+def read_by_the_program(raw: bytes) -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect()
+    reestr_xml.read(io.BytesIO(raw), load_layout(RuleData(), "yaroslavl", "reestr_6_15"), con)
+    return con
+
+
+def test_the_tables_of_the_reader_are_those_that_the_tests_make(received: bytes) -> None:
+    real, made = read_by_the_program(received), tables_of(received)
+    for query in (
+        "SELECT * FROM spot WHERE what <> 'body_tag' ORDER BY what",
+        "SELECT n, byte_from, byte_to, accounts_from, accounts_to FROM pers ORDER BY n",
+        "SELECT n, pers_n, xkey, idcase, pay, sumv, sump, ds1, date_z_2, byte_from, byte_to FROM z_sl ORDER BY n",
+        "SELECT n, z_sl_n, type_acc, suml, sum_acc FROM z_sl_sum ORDER BY n",
+        "SELECT type_acc, amountl, amount FROM sum_t ORDER BY n",
+    ):
+        assert real.execute(query).fetchall() == made.execute(query).fetchall()
+
+
+def test_reformulation_marks_and_protocol_through_the_reader(received: bytes) -> None:
+    con = read_by_the_program(received)
+    out = io.BytesIO()
+    told = reformulate(con, io.BytesIO(received), out, refused_pay="4")
+    assert out.getvalue() == done(received)[0]
+    assert [one["code"] for one in told["excluded"]] == ["1.4.4", "1.4.4"]
+    con.execute("DELETE FROM findings")
+    verdict(con, (1, True, "K.1", "1.6.1", 12550, "P"), *((n, False, None, None, 0, "P") for n in (2, 3, 4)))
+    finding(con, "K.1", z_sl_n=1, element="ds.mkb", value="J06.9")
+    texts = Texts({"K.1": RuleText("K.1", "Диагноз", mark="an_mes")})
+    flk = flk_element(
+        con,
+        FlkHead("1", "2026", "10", "flk", "c", "o", "1", "2", "2026-11-03T10:00:00+03:00"),
+        [PlanRow("K.1", "found", 1, 4)],
+        texts,
+        filename="f",
+        provider="p",
+        day=None,
+    )
+    new = io.BytesIO()
+    write_part(con, io.BytesIO(received), new, keep="v.payer = 'P'", mark=True, flk=flk, texts=texts, codes=CODES)
+    tree = parsed(new.getvalue())
+    assert [one.get("an_mes") for one in tree.xpath("//patient[1]//an_mes")] == ["1.6.1"]
+    assert [one.get("acc") for one in tree.xpath("//flk/register/fact")] == ["K-1"]

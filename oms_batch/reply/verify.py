@@ -37,6 +37,9 @@ _FLK_END = re.compile(rb"</flk\s*>")
 LISTED = 1000
 
 
+_Sums = list[tuple[str, int | None, int | None]]
+
+
 @dataclass
 class _Side:
     accounts: int = 0
@@ -44,13 +47,10 @@ class _Side:
     types: dict[str, tuple[int, int]] = field(default_factory=dict)
     bad: int = 0
 
-    def add(self, account: bytes) -> None:
+    def add(self, sums: _Sums) -> None:
         self.accounts += 1
-        for elem in _ELEM.findall(_SERVICES.sub(b"", account)):
-            said = _values(elem)
-            claimed, accepted = _kopecks(said.get("suml", "0")), _kopecks(said.get("sum", "0"))
+        for code, claimed, accepted in sums:
             self.bad += claimed is None or accepted is None
-            code = said.get("type_acc", "")
             one, two = self.types.get(code, (0, 0))
             self.types[code] = (one + (claimed or 0), two + (accepted or 0))
             self.kopecks += claimed or 0
@@ -106,12 +106,18 @@ def verify(old: BinaryIO, new: BinaryIO, refused_pay: str) -> dict[str, Any]:
     ``HDR_SUM`` (totals that are not the sum of what is there).
     """
     excluded: list[dict[str, str]] = []
-    before, after, one, two = _Side(), _Side(), _Around(), _Around()
+    before, after = _Side(), _Side()
+    one, two = _Around(), _Around()
     equal = True
-    for want, have in zip_longest(_kept(_patients(old, one), refused_pay, before, excluded), _patients(new, two)):
+    for want, have in zip_longest(
+        _kept(_patients(old, one), refused_pay, before, after, excluded), _patients(new, two)
+    ):
         equal = equal and want == have
-        for account in _ACCOUNT.findall(have or b""):
-            after.add(account)
+    if not equal:
+        after = _Side()
+        for patient in _patients(new, _Around()):
+            for account in _ACCOUNT.findall(patient):
+                after.add(_sums(account))
     problems = [] if equal else _difference(old, new, refused_pay)
     problems += _around(one, two, bool(excluded))
     problems += _control_totals(two.head, after)
@@ -128,19 +134,24 @@ def verify(old: BinaryIO, new: BinaryIO, refused_pay: str) -> dict[str, Any]:
 # ---- the comparison -----------------------------------------------------------------------------
 
 
-def _kept(patients: Iterable[bytes], refused_pay: str, side: _Side, excluded: list[dict[str, str]]) -> Iterator[bytes]:
+def _kept(
+    patients: Iterable[bytes], refused_pay: str, before: _Side, after: _Side, excluded: list[dict[str, str]]
+) -> Iterator[bytes]:
     """What every patient of the old document must look like in the new one; patients left empty fall out."""
     for patient in patients:
         kept: list[bytes] = []
         done, had, gone = 0, 0, 0
         for found in _ACCOUNT.finditer(patient):
             had += 1
-            side.add(found[0])
-            if _pay(found[0]) == refused_pay:
-                gone += 1
-                excluded.append(_describe(found[0]))
-                kept.append(patient[done : found.start()].rstrip(b" \t\r\n"))
-                done = found.end()
+            sums = _sums(found[0])
+            before.add(sums)
+            if _pay(found[0]) != refused_pay:
+                after.add(sums)
+                continue
+            gone += 1
+            excluded.append(_describe(found[0]))
+            kept.append(patient[done : found.start()].rstrip(b" \t\r\n"))
+            done = found.end()
         if not had or gone < had:
             yield b"".join([*kept, patient[done:]])
 
@@ -236,6 +247,11 @@ def _values(tag: bytes) -> dict[str, str]:
     return {name.decode("latin-1"): (one or two).decode("latin-1") for name, one, two in _VALUE.findall(tag)}
 
 
+def _sums(account: bytes) -> _Sums:
+    said = [_values(elem) for elem in _ELEM.findall(_SERVICES.sub(b"", account))]
+    return [(one.get("type_acc", ""), _kopecks(one.get("suml", "0")), _kopecks(one.get("sum", "0"))) for one in said]
+
+
 def _pay(account: bytes) -> str:
     found = _SMO.search(account)
     return _values(found[0]).get("pay", "") if found else ""
@@ -246,13 +262,11 @@ def _describe(account: bytes) -> dict[str, str]:
     head = _values(start[0]) if start else {}
     reason = _REASON.search(account)
     code = next(iter(_values(reason[0]).values()), "") if reason else ""
-    side = _Side()
-    side.add(account)
     return {
         "account": head.get("xkey", ""),
         "idcase": head.get("n_pp", ""),
         "code": code,
-        "sum": _money(side.kopecks),
+        "sum": _money(sum(claimed or 0 for _, claimed, _ in _sums(account))),
     }
 
 
