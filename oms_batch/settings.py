@@ -47,18 +47,6 @@ class Partner(Party):
     role: Role
 
 
-class Folders(_Table):
-    """Where things lie, relative to the home folder (or absolute, on the same disk)."""
-
-    inbox: str = Field(default="inbox", min_length=1)
-    outbox: str = Field(default="outbox", min_length=1)
-    archive: str = Field(default="archive", min_length=1)
-    rules: str = Field(default="rules", min_length=1)
-    spool: str = Field(default=".spool", min_length=1)
-    ledger: str = Field(default="ledger.db", min_length=1)
-    insured: str = Field(default="insured.db", min_length=1)
-
-
 class Limits(_Table):
     """What one file may cost. A file that costs more is refused or put into quarantine; the work goes on."""
 
@@ -81,13 +69,13 @@ class Settings(_Table):
     lang: Literal["ru", "en"] = "ru"
     own: Party
     partner: tuple[Partner, ...] = ()
-    folders: Folders = Folders()
     limits: Limits = Limits()
     settle_seconds: int = Field(default=5, ge=0)
     poll_seconds: int = Field(default=0, ge=0)
     sweep_seconds: int = Field(default=60, ge=1)
     give_up_minutes: int = Field(default=60, ge=1)
     zip_level: int = Field(default=6, ge=0, le=9)
+    closed_through: str = Field(default="", pattern="^(20[0-9]{2}-(0[1-9]|1[0-2]))?$")
 
     @model_validator(mode="after")
     def _parties_agree(self) -> Settings:
@@ -193,6 +181,7 @@ def _form(field: str) -> str:
         "letter": _("one capital Latin letter is needed"),
         "smo": _("2 to 5 digits are needed, in quotes"),
         "folder": _("a plain name is needed: small Latin letters, digits, - and _"),
+        "closed_through": _("a month is needed, as YYYY-MM"),
         "profile": _("a plain name is needed: small Latin letters, digits, - and _"),
     }
     return forms.get(field, _("has the wrong form"))
@@ -204,7 +193,7 @@ def template(
     own: Mapping[str, str] | None = None,
     partners: Sequence[Mapping[str, str]] | None = None,
     profile: str = "yaroslavl",
-    **options: int | bool,
+    **options: int | bool | str,
 ) -> str:
     """The text of an ``oms-batch.toml`` for ``init``, with comments in the language in force.
 
@@ -228,7 +217,10 @@ def template(
         _line("sweep_seconds", options, defaults),
         "# " + _("A file that is still growing after so long is told to the operator."),
         _line("give_up_minutes", options, defaults),
+        "# " + _("0 to 9: how hard answers are packed."),
         _line("zip_level", options, defaults),
+        "# " + _("The last closed month, YYYY-MM: its registers and older ones are refused; empty: none is closed."),
+        _line("closed_through", options, defaults),
         "",
         "[own]",
         "# " + _("Our own codes: they must stand in the names and in the content of our files."),
@@ -251,8 +243,10 @@ def _own_keys(role: str) -> tuple[str, ...]:
     return ("ogrn", "kpp", "name") if role == "mo" else ("ogrn", "letter", "smo", "name")
 
 
-def _line(key: str, options: Mapping[str, int | bool], fields: Mapping[str, Any]) -> str:
+def _line(key: str, options: Mapping[str, int | bool | str], fields: Mapping[str, Any]) -> str:
     value = options.get(key, fields[key].default)
+    if isinstance(value, str):
+        return f"{key} = {_quoted(value)}"
     return f"{key} = {str(value).lower() if isinstance(value, bool) else value}"
 
 

@@ -103,6 +103,9 @@ FAULTS = [
     ("memory_mb = 2048", "memory_mb = 2048\nsecret = 4711", "limits.secret", "4711"),
     ("isolate = true", "isolate = 1", "limits.isolate", " 1"),
     ("zip_level = 6", "zip_level = 17", "zip_level", "17"),
+    ('closed_through = ""', 'closed_through = "2018-13"', "closed_through", "2018-13"),
+    ('closed_through = ""', "closed_through = 2018-09", "oms-batch.toml", "2018"),
+    ('closed_through = ""', "closed_through = 2018-09-01", "closed_through", "2018-09"),
     ("zip_level = 6", 'zip_level = 6\nhome = "/etc"', "home", "/etc"),
 ]
 
