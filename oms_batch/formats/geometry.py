@@ -6,6 +6,7 @@ In such bytes ``<`` begins a tag and nothing else, so plain searching is exact.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import BinaryIO
 
@@ -34,9 +35,19 @@ def tag_end_in(stream: BinaryIO, start: int) -> int:
     return -1
 
 
-def spans(data: bytes, name: bytes) -> tuple[Ints, Ints, Ints, Ints]:
-    """Of all elements of this name, which never nest in themselves: start, end of the start tag,
-    start of the end tag, end. For an empty-element tag the last three are the same place."""
+@dataclass(slots=True)
+class Spans:
+    """Byte places of all elements of one name: start, end of the start tag (-1: not looked for), start of the
+    end tag, end. For an empty-element tag the last three are the same place."""
+
+    start: Ints
+    opened: Ints
+    close: Ints
+    end: Ints
+
+
+def spans(data: bytes, name: bytes) -> Spans:
+    """The places of all elements of this name, which never nest in themselves."""
     starts = [match.start() for match in re.finditer(rb"<" + name + rb"(?=[\s/>])", data)]
     closes = [match.span() for match in re.finditer(rb"</" + name + rb"\s*>", data)]
     opened = [tag_end(data, start) for start in starts]
@@ -44,7 +55,7 @@ def spans(data: bytes, name: bytes) -> tuple[Ints, Ints, Ints, Ints]:
         queue = iter(closes)
         closes = [(end, end) if data[end - 2 : end] == b"/>" else next(queue) for end in opened]
     pairs = np.array(closes, dtype=np.int64).reshape(-1, 2)
-    return np.array(starts, dtype=np.int64), np.array(opened, dtype=np.int64), pairs[:, 0], pairs[:, 1]
+    return Spans(np.array(starts, dtype=np.int64), np.array(opened, dtype=np.int64), pairs[:, 0], pairs[:, 1])
 
 
 def digests(data: bytes, starts: Ints, ends: Ints) -> list[str]:

@@ -11,9 +11,12 @@ import pyarrow as pa
 
 from oms_batch.formats import geometry, pieces, strict
 from oms_batch.formats.columns import ACCOUNT, PERSON, Batch, Builder, Fault, Group, Ints, Seen
+from oms_batch.formats.geometry import Spans
 from oms_batch.formats.layout import Layout
+from oms_batch.formats.tokens import Tokenizer
 
 PATIENTS = "/package/body/bill/patients"
+PLACES = tuple(PATIENTS + rest for rest in ("/patient", "/patient/register_accounts", "/patient/register_accounts/personal_account"))
 _PLAIN_UTF8 = bytes(range(0x20, 0x7F)) + b"\t\r\n\xd0\xd1" + bytes(range(0x80, 0xC0))
 
 
@@ -25,6 +28,7 @@ class Piece:
     faults: list[Fault]
     high: int
     paired: int
+    fast: bool
 
 
 @dataclass(slots=True, frozen=True)
@@ -36,25 +40,32 @@ class Task:
     offset: int
     line: int
     data: bytes
+    fast: bool = True
 
 
 def work(task: Task) -> Piece:
     """Read one piece; ``Refusal`` or ``ExpatError`` when it is not what it must be (places are local)."""
-    builder = _builder(task.layout)
-    seen, strays = read_plain(builder.layout, task.encoding, task.data)
+    builder, tokenizer = _tools(task.layout)
+    fast = tokenizer.read(task.data, task.encoding, PLACES) if task.fast else None
+    if fast is not None:
+        (seen, spans), strays = fast, []
+    else:
+        seen, strays = read_plain(builder.layout, task.encoding, task.data)
+        spans = {path: geometry.spans(task.data, path.rpartition("/")[2].encode("ascii")) for path in PLACES}
     batch = builder.build(seen, strays, is_exotic(task.data, task.encoding))
     for lines in batch.lines.values():
         lines += task.line
     for fault in batch.faults:
         fault.line += task.line
-    _add_geometry(batch, seen, task)
+    _add_geometry(batch, seen, spans, task)
     high, paired = strict.utf8_pairs(task.data) if task.encoding != "utf-8" else (0, 0)
-    return Piece(record_batches(batch), batch.faults, high, paired)
+    return Piece(record_batches(batch), batch.faults, high, paired, fast is not None)
 
 
 @lru_cache(maxsize=2)
-def _builder(layout: bytes) -> Builder:
-    return Builder(pickle.loads(layout))  # noqa: S301 - made by our own process
+def _tools(packed: bytes) -> tuple[Builder, Tokenizer]:
+    layout = pickle.loads(packed)  # noqa: S301 - made by our own process
+    return Builder(layout), Tokenizer(layout, PATIENTS)
 
 
 def read_plain(layout: Layout, encoding: str, data: bytes) -> tuple[dict[str, Seen], list[tuple[str, int, str, int]]]:
@@ -90,23 +101,23 @@ def is_exotic(data: bytes, encoding: str) -> bool:
     return b"\xa0" in data if encoding != "utf-8" else bool(data.translate(None, _PLAIN_UTF8))
 
 
-def _add_geometry(batch: Batch, seen: dict[str, Seen], task: Task) -> None:
+def _add_geometry(batch: Batch, seen: dict[str, Seen], spans: dict[str, Spans], task: Task) -> None:
     """Byte ranges of patients, their account lists and accounts, and the accounts' digests."""
-    data, base = task.data, task.offset
-    start, _, _, end = geometry.spans(data, b"patient")
+    nothing = Spans(*(np.empty(0, dtype=np.int64),) * 4)
+    patients, lists, accounts = (spans.get(path, nothing) for path in PLACES)
     people = batch.columns[PERSON]
-    people["byte_from"], people["byte_to"] = pa.array(start + base), pa.array(end + base)
-    _, inner, closing, _ = geometry.spans(data, b"register_accounts")
-    owner = seen[PATIENTS + "/patient/register_accounts"].ups
-    for name, places in (("accounts_from", inner), ("accounts_to", closing)):
-        at = np.full(len(start), -1, dtype=np.int64)
+    people["byte_from"], people["byte_to"] = pa.array(patients.start + task.offset), pa.array(patients.end + task.offset)
+    for i in np.flatnonzero(lists.opened < 0).tolist():
+        lists.opened[i] = geometry.tag_end(task.data, int(lists.start[i]))
+    owner = seen[PLACES[1]].ups
+    for name, places in (("accounts_from", lists.opened), ("accounts_to", lists.close)):
+        at = np.full(len(patients.start), -1, dtype=np.int64)
         at[owner[::-1]] = places[::-1]
-        people[name] = pa.array(at + base, mask=at < 0)
-    start, _, _, end = geometry.spans(data, b"personal_account")
-    accounts = batch.columns[ACCOUNT]
-    accounts["byte_from"], accounts["byte_to"] = pa.array(start + base), pa.array(end + base)
-    accounts["digest"] = pa.array(geometry.digests(data, start, end), pa.string())
-    accounts["pers_n"] = pa.array(batch.up[ACCOUNT])
+        people[name] = pa.array(at + task.offset, mask=at < 0)
+    columns = batch.columns[ACCOUNT]
+    columns["byte_from"], columns["byte_to"] = pa.array(accounts.start + task.offset), pa.array(accounts.end + task.offset)
+    columns["digest"] = pa.array(geometry.digests(task.data, accounts.start, accounts.end), pa.string())
+    columns["pers_n"] = pa.array(batch.up[ACCOUNT])
 
 
 def record_batches(batch: Batch) -> dict[str, pa.RecordBatch]:

@@ -33,10 +33,12 @@ ALONE = 8 * 1_048_576  # smaller documents are not worth the start of worker pro
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """How to cut: ``piece`` bytes at a time; documents below ``alone`` bytes are read in this process."""
+    """How to cut: ``piece`` bytes at a time; documents below ``alone`` bytes are read in this process;
+    ``fast`` off: never by the tokenizer (for comparing)."""
 
     piece: int = 2 * 1_048_576
     alone: int = ALONE
+    fast: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def _read_all(
         head_lines = {id(store): len(store.lines) for store in outer.collector.top.walk()}
         cutter = Cutter(stream, start, limits.piece, _lines_before(stream, start))
         alone = workers < 2 or size < limits.alone
-        for piece in _pieces(cutter, layout, encoding, 0 if alone else workers):
+        for piece in _pieces(cutter, layout, encoding, 0 if alone else workers, limits.fast):
             sink.add(piece.tables, piece.faults)
             high, paired = high + piece.high, paired + piece.paired
         outer.skip = cutter.end - start
@@ -206,10 +208,10 @@ def _behind_patient(data: bytes) -> int:
     return 0
 
 
-def _pieces(cutter: Cutter, layout: Layout, encoding: str, workers: int) -> Iterator[piecework.Piece]:
+def _pieces(cutter: Cutter, layout: Layout, encoding: str, workers: int, fast: bool) -> Iterator[piecework.Piece]:
     """Pieces in document order, at most a few of them in the air."""
     packed = pickle.dumps(layout)
-    tasks = (piecework.Task(packed, encoding, *place) for place in cutter.cut())
+    tasks = (piecework.Task(packed, encoding, *place, fast) for place in cutter.cut())
     if not workers:
         yield from map(piecework.work, tasks)
         return
