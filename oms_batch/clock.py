@@ -27,6 +27,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def parse(text: str) -> datetime:
+    """A moment written as ISO 8601 with zone, as receipts hold it."""
+    return datetime.fromisoformat(text)
+
+
 def sleep(seconds: float) -> None:
     """Wait; the only sleep of the program."""
     time.sleep(seconds)

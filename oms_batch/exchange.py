@@ -61,6 +61,8 @@ class Hop:
     with_: str = ""
     enters_next_as: str = ""
     again: str = "NAME_REUSED"
+    source: str = ""
+    source_is: str = ""
 
 
 @dataclass(frozen=True)

@@ -44,3 +44,8 @@ def _catalogue(code: str) -> dict[str, str]:
         return {}
     with source.open("rb") as stream:
         return {str(entry.id): str(entry.string) for entry in read_po(stream) if entry.id and entry.string}
+
+
+def N_(msgid: str) -> str:  # noqa: N802 - the customary name
+    """Mark a text that is translated later, when it is shown."""
+    return msgid

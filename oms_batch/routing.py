@@ -44,7 +44,7 @@ def route(named: NamedFile, folder: str, settings: Settings, profile: Profile) -
     Raises ``Refusal`` ROLE_STAGE and ``SetAside`` SENDER_MISMATCH.
     """
     if folder:
-        partner = settings.partner(folder)
+        partner = settings.by_folder(folder)
         if partner is None:
             raise SetAside(Problem("SENDER_MISMATCH", folder))
         _sender_is_owner(named, partner, settings)
@@ -57,7 +57,7 @@ def route(named: NamedFile, folder: str, settings: Settings, profile: Profile) -
 
 def _operators(named: NamedFile, settings: Settings, profile: Profile) -> Route:
     """The operator's own drop: a partner's file brought by hand, else a register of our own to send."""
-    for partner in settings.partners:
+    for partner in settings.partner:
         if _owner_problem(named, partner, settings):
             continue
         hop = _incoming(named, _parties(partner.role, partner.letter, named), settings, profile)
@@ -74,7 +74,7 @@ def _operators(named: NamedFile, settings: Settings, profile: Profile) -> Route:
 
 def recipient(line: Hop, named: NamedFile, settings: Settings) -> Partner | None:
     """The partner who gets a file of this line: by party, by payer letter, or by the MO's codes."""
-    for partner in settings.partners:
+    for partner in settings.partner:
         if line.receiver not in _parties(partner.role, partner.letter, named):
             continue
         if line.receiver == MO and (partner.ogrn, partner.kpp) != (named.ogrn_mo, named.kpp_mo):

@@ -76,6 +76,7 @@ class Settings(_Table):
     give_up_minutes: int = Field(default=60, ge=1)
     zip_level: int = Field(default=6, ge=0, le=9)
     closed_through: str = Field(default="", pattern="^(20[0-9]{2}-(0[1-9]|1[0-2]))?$")
+    reformulate_at_night: bool = True
 
     @model_validator(mode="after")
     def _parties_agree(self) -> Settings:
@@ -221,6 +222,8 @@ def template(
         _line("zip_level", options, defaults),
         "# " + _("The last closed month, YYYY-MM: its registers and older ones are refused; empty: none is closed."),
         _line("closed_through", options, defaults),
+        "# " + _("Whether the nightly run sends on reformulated registers by itself (MO)."),
+        _line("reformulate_at_night", options, defaults),
         "",
         "[own]",
         "# " + _("Our own codes: they must stand in the names and in the content of our files."),

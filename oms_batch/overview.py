@@ -1,0 +1,133 @@
+"""Where every register stands: what was sent and answered, what is waited for and until when.
+
+It is derived from the ledger and the lines of the profile each time; nothing of it is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from oms_batch import clock
+from oms_batch.deadlines import add_working_days, deadline
+from oms_batch.exchange import PAYER, ROLES, Hop
+from oms_batch.model import roubles
+from oms_batch.site import Site
+from oms_batch.store import ledger
+
+BUCKETS = ("refused_1", "refused_6", "accepted_5", "refused_2", "waiting")
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A file that somebody owes: ``who`` is a partner's party, or ``self`` when the next step is ours."""
+
+    register: str
+    payer: str
+    stage: str
+    who: str
+    until: date
+
+    @property
+    def overdue(self) -> bool:
+        return clock.today() > self.until
+
+
+def awaited(site: Site, register: str, jobs: list[dict[str, Any]]) -> Iterator[Awaited]:
+    """What is still to come for a register, by the lines of the profile and the jobs done so far."""
+    done = {(row["stage"], row["payer"], _direction(row)): row for row in jobs if row["state"] == "answered"}
+    for line in site.profile.hops:
+        if line.receiver not in _parties(site) or not line.after:
+            continue
+        ours = any(send.stage == line.after and send.sender in _parties(site) for send in site.profile.sends)
+        for (stage, payer, direction), row in sorted(done.items()):
+            if stage != line.after or direction != ("out" if ours else "in"):
+                continue
+            if not _come(done, line, payer, site):
+                yield Awaited(register, _letter(site, line, payer), line.stage, line.sender, _due(site, line.stage, row))
+    for line in site.profile.sends:
+        if line.sender not in _parties(site) or not line.source:
+            continue
+        for (stage, payer, direction), row in sorted(done.items()):
+            if (stage, direction) == (line.source, line.source_is) and (line.stage, payer, "out") not in done:
+                yield Awaited(register, payer, line.stage, "self", _due(site, line.stage, row))
+
+
+def _direction(row: dict[str, Any]) -> str:
+    return "out" if row["sender"] == "self" else "in"
+
+
+def _come(done: dict[tuple[str, str, str], Any], line: Hop, payer: str, site: Site) -> bool:
+    everyone = site.profile.data["name"]["all_payers"]
+    return any(stage == line.stage and direction == "in" and payer in (everyone, one) for stage, one, direction in done)
+
+
+def _letter(site: Site, line: Hop, payer: str) -> str:
+    return "" if payer == site.profile.data["name"]["all_payers"] else payer
+
+
+def _parties(site: Site) -> tuple[str, ...]:
+    party = ROLES[site.settings.role]
+    return (party,) if party == "mo" else (party, PAYER)
+
+
+def _due(site: Site, stage: str, row: dict[str, Any]) -> date:
+    days = int(site.profile.data["turnaround"].get(stage, 0))
+    began = clock.parse(row["received_at"]).astimezone(clock.MOSCOW).date()
+    return add_working_days(site.profile, began, days)
+
+
+def registers(site: Site, period: str = "") -> list[dict[str, Any]]:
+    """One row per register for ``status``: counts, sums in roubles, its files, what is awaited."""
+    rows = []
+    for one in ledger.status(site.ledger, site.profile.buckets, period):
+        wait = list(awaited(site, one["register"], one["jobs"]))
+        answered = [row for row in one["jobs"] if row["state"] == "answered"]
+        parked = [row for row in one["jobs"] if row["state"] == "parked"]
+        rows.append(
+            {
+                "name": one["register"],
+                "period": one["period"],
+                "stage": answered[-1]["stage"] if answered else "",
+                "state": _state(wait, parked),
+                "accounts": {"sent": one["accounts"], **{name: one[name]["accounts"] for name in BUCKETS}},
+                "sums": {"sent": roubles(one["kopecks"]), **{name: roubles(one[name]["kopecks"]) for name in BUCKETS}},
+                "payers": {
+                    letter: {"accounts": part["accounts"], "sum": roubles(part["kopecks"])}
+                    for letter, part in sorted(one["payers"].items())
+                },
+                "due": deadline(site.profile, one["period"]).isoformat(),
+                "waits_for": [
+                    {
+                        "stage": item.stage,
+                        "payer": item.payer,
+                        "from": item.who,
+                        "until": item.until.isoformat(),
+                        "overdue": item.overdue,
+                    }
+                    for item in wait
+                ],
+                "parked": [
+                    {"file": row["name"], "reason": row["reason"], "waits_for": row["waits_for"], "until": row["deadline"]}
+                    for row in parked
+                ],
+            }
+        )
+    return rows
+
+
+def _state(wait: list[Awaited], parked: list[dict[str, Any]]) -> str:
+    if parked:
+        return "parked"
+    if any(item.who == "self" for item in wait):
+        return "to_do"
+    return "waiting" if wait else "closed"
+
+
+def totals(site: Site) -> dict[str, Any]:
+    """The proof of the ledger, with sums in roubles, as ``ledger verify`` prints it."""
+    found = ledger.verify(site.ledger, site.profile.buckets)
+    sums = {name: roubles(value) for name, value in found["sums"].items()}
+    return {"balanced": found["balanced"], "accounts": found["accounts"], "sums": sums, "problems": found["problems"]}

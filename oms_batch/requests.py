@@ -1,0 +1,105 @@
+"""What an operator asks for: send, reformulate, close. Each is a job like any other.
+
+Nothing here writes into ``outbox`` by itself: the job is received, worked and published on the one way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from oms_batch import clock
+from oms_batch.errors import WrongState, refuse
+from oms_batch.exchange import PAYER
+from oms_batch.i18n import _
+from oms_batch.intake import names
+from oms_batch.model import NamedFile
+from oms_batch.routing import own_parties, recipient
+from oms_batch.site import Site
+from oms_batch.store import fsio, ledger, spool
+from oms_batch.work import Handled, run_job
+
+
+def submit(site: Site, file: str) -> str:
+    """Put a file into the operator's own drop of the inbox, whole or not at all; gives its path.
+
+    The name is judged first, so that a wrong one is told now and not at the next sweep.
+    """
+    name = fsio.basename(file)
+    named = names.identify(name, site.profile)
+    return spool.drop(site.home, file, named.canonical)
+
+
+def reformulate(site: Site, register: str = "", payer: str = "") -> Iterator[Handled]:
+    """Reformulate every fund's file that was taken in and has not gone on to its payer yet.
+
+    ``register`` and ``payer`` narrow it down; asking twice gives the same file again.
+    ``WrongState`` STAGE_ORDER when there is no such file yet.
+    """
+    yield from _make(site, "reformulate", register, payer)
+
+
+def finalise(site: Site, register: str = "", payer: str = "") -> Iterator[Handled]:
+    """Make the final answer of every register whose first stage is answered and not closed yet."""
+    yield from _make(site, "finalise", register, payer)
+
+
+def _make(site: Site, handler: str, register: str, payer: str) -> Iterator[Handled]:
+    """Jobs of our own making: one per source file for which the profile has a line with this handler."""
+    lines = [line for line in site.profile.sends if line.handler == handler]
+    found = False
+    for line in lines:
+        for file in ledger.files_of(site.ledger, line.source, line.source_is):
+            if (register and file["register"] != register) or (payer and file["payer"] != payer.upper()):
+                continue
+            named = _named(site, file["name"], line.stage)
+            if line.sender not in own_parties(named, site.settings):
+                continue
+            found = True
+            partner = recipient(line, named, site.settings)
+            if partner is None:
+                raise WrongState("PARTNER_UNKNOWN", named.suffix)
+            handled = _run(site, named, file, handler, partner.folder)
+            if handled is not None:
+                yield handled
+    if not found:
+        raise WrongState("STAGE_ORDER", _("nothing has come yet that this could be made from"))
+
+
+def _named(site: Site, name: str, stage: str) -> NamedFile:
+    """The name of the file to be made: that of its source with the stage of the line."""
+    source = names.identify(name, site.profile)
+    stem = source.canonical.removesuffix(source.extension)
+    return names.identify(f"{stem[:-2]}{stage}{source.payer}{source.extension}", site.profile)
+
+
+def _run(site: Site, named: NamedFile, file: dict[str, str], handler: str, partner: str) -> Handled | None:
+    delivery = ledger.Delivery(
+        claim_id=f"own:{handler}:{named.register}:{named.suffix}:{file['sha256']}",
+        name=named.canonical,
+        sha256=file["sha256"],
+        size=0,
+        sender="self",
+        receiver=partner,
+        partner=partner,
+        named=named,
+        kind=handler,
+        original=file["path"],
+        received_at=clock.now().isoformat(),
+        direction="out",
+    )
+    received = ledger.receive(site.ledger, delivery)
+    job = ledger.get(site.ledger, received.job_id)
+    if job["state"] in ("answered", "refused"):
+        return None
+    return run_job(site, job)
+
+
+def payer_letter(site: Site, text: str) -> str:
+    """A payer letter given by an operator; ``Refusal`` NAME_SMO_UNKNOWN when no payer has it."""
+    letter = text.upper()
+    if letter and all(one.code != letter for one in site.profile.payers):
+        raise refuse("NAME_SMO_UNKNOWN", found=letter)
+    return letter
+
+
+__all__ = ["PAYER", "finalise", "payer_letter", "reformulate", "submit"]

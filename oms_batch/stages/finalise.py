@@ -1,0 +1,47 @@
+"""The payer's last stage: its own 5, the experts' decisions and the final rules make the 2.
+
+What happens, in order: read our 5 · final rules · decisions · one answer with all accounts · report · receipt · effects.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oms_batch.model import WorkOrder
+from oms_batch.stages import judging, telling
+from oms_batch.stages.workbench import Bench, hop_of, workbench
+
+
+def work(data: dict[str, Any]) -> dict[str, Any]:
+    """Make the final answer of the register; an account may lose a part of its sum or all of it."""
+    order = WorkOrder.from_json(data)
+    with workbench(order) as bench:
+        line = hop_of(order, bench.profile)
+        judged = judging.judge(bench, line, payer=bench.named.payer)
+        _apply(bench, order.options.get("decisions", []))
+        with bench.timed("answer"):
+            telling.answer(bench, judged, order.named.canonical, "TRUE")
+        with bench.timed("report"):
+            telling.report(bench, judged)
+            telling.receipt(bench, judged, line)
+        return judging.result(bench, line, judged).as_json()
+
+
+def _apply(bench: Bench, decisions: list[dict[str, Any]]) -> None:
+    """Decisions of experts over the verdicts: several on one account count together, never above its sum."""
+    con = bench.con
+    con.execute("CREATE OR REPLACE TABLE decision (xkey VARCHAR, kod VARCHAR, defect VARCHAR, withheld BIGINT)")
+    if decisions:
+        rows = [[row["xkey"], row["kod"], row["defect"], int(row["withheld"])] for row in decisions]
+        con.executemany("INSERT INTO decision VALUES (?, ?, ?, ?)", rows)
+    combine = {"sum": "sum", "largest": "max"}[bench.profile.data["final"]["combine"]]
+    con.execute(
+        f"""UPDATE verdicts SET
+            withheld = least(d.withheld, COALESCE(sumv, 0)),
+            refused = d.withheld >= COALESCE(sumv, 0),
+            defect = d.defect, kod = d.kod, rule = COALESCE(rule, '')
+        FROM (SELECT xkey, CAST({combine}(withheld) AS BIGINT) AS withheld,
+                arg_max(defect, withheld) AS defect, arg_max(kod, withheld) AS kod
+            FROM decision GROUP BY xkey) d
+        WHERE verdicts.xkey = d.xkey AND NOT COALESCE(verdicts.refused, FALSE)"""
+    )

@@ -1,0 +1,93 @@
+"""What a received answer says of each account: paid or not, how much, which defect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+
+from oms_batch.errors import Fault
+from oms_batch.exchange import Hop, Profile
+from oms_batch.judge import books
+from oms_batch.model import Totals
+from oms_batch.reply.document import has_table
+from oms_batch.reply.marks import Codes
+from oms_batch.stages.workbench import Bench
+
+
+def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes) -> None:
+    """Make the table ``heard``: one row per account of the answer.
+
+    ``withheld`` is in kopecks, ``defect`` the number as the answer writes it, ``coded`` whether that
+    number is in the book of defects on the day of the account. ``marked``: it carries ``smo``.
+    """
+    books.load_books(con, profile.rules, profile.id, ["defects"])
+    con.execute(
+        f"""CREATE OR REPLACE TABLE heard AS
+        WITH said AS ({_said(con)}), first AS (
+            SELECT z_sl_n, arg_min(defect, (rank, n)) AS defect, arg_min(rule, (rank, n)) AS rule FROM said GROUP BY z_sl_n
+        ), account AS (
+            SELECT z.*, row_number() OVER (PARTITION BY z.xkey ORDER BY z.n) AS nth,
+                COALESCE(z.pay, '') AS paid, first.defect AS said_defect, first.rule AS said_rule
+            FROM z_sl z LEFT JOIN first ON first.z_sl_n = z.n
+        )
+        SELECT a.n, a.xkey, a.nth, a.idcase, a.line, COALESCE(a.sumv, 0) AS sumv, a.digest,
+            a.x_key2, a.usl_ok, a.vidpom, a.pr_nov, a.date_z_1, a.date_z_2,
+            a.pay IS NOT NULL AS marked,
+            a.paid IN ($refused, $partly) AS refused,
+            a.paid = $refused AS whole,
+            CASE a.paid WHEN $refused THEN COALESCE(a.sumv, 0)
+                WHEN $partly THEN COALESCE(a.sumv, 0) - COALESCE(a.sump, 0) ELSE 0 END AS withheld,
+            COALESCE(a.said_defect, '') AS defect, COALESCE(d.kod, '') AS kod, COALESCE(a.said_rule, '') AS rule,
+            d.kod IS NOT NULL AS coded
+        FROM account a LEFT JOIN (SELECT osn, valid_from, valid_to, min(kod) AS kod FROM book_defects GROUP BY ALL) d
+            ON d.osn = a.said_defect AND a.date_z_2 >= d.valid_from AND (d.valid_to IS NULL OR a.date_z_2 <= d.valid_to)""",
+        {"refused": codes.refused, "partly": codes.partly},
+    )
+
+
+def _said(con: duckdb.DuckDBPyConnection) -> str:
+    """Every defect that the answer names: in the account's own marks first, then in the protocol."""
+    parts = [
+        f"SELECT z_sl_n, {rank} AS rank, n, {name} AS defect, '' AS rule FROM {name}"
+        for rank, name in enumerate(("an_mes", "an_sum", "an_ps"))
+    ]
+    if has_table(con, "flk_fact"):
+        parts.append(
+            """SELECT z.n, CASE WHEN f.defect_code IS NULL THEN 9 ELSE 5 END, f.n, f.defect_code, f.test
+            FROM flk_fact f JOIN z_sl z ON z.xkey = f.acc"""
+        )
+    return " UNION ALL ".join(parts)
+
+
+def totals(bench: Bench) -> tuple[Totals, Totals]:
+    """Accounts and claimed kopecks of the file; accounts refused and kopecks withheld."""
+    row = bench.con.execute(
+        """SELECT count(*), CAST(COALESCE(sum(sumv), 0) AS BIGINT), count(*) FILTER (whole),
+            CAST(COALESCE(sum(withheld), 0) AS BIGINT) FROM heard"""
+    ).fetchone()
+    if row is None:
+        raise Fault("heard: no row")
+    return Totals(int(row[0]), int(row[1])), Totals(int(row[2]), int(row[3]))
+
+
+def effects_sql(line: Hop, payer: str, where: str = "TRUE") -> str:
+    """The effects of an answer as a SELECT over ``heard``, in the ledger's columns."""
+    passed, refused = line.passed or line.refused, line.refused or line.passed
+    return f"""SELECT xkey, COALESCE(x_key2, '') AS x_key2, COALESCE(idcase, '') AS idcase, COALESCE(usl_ok, '') AS usl_ok,
+        COALESCE(vidpom, '') AS vidpom, COALESCE(pr_nov, '') AS pr_nov, CAST(date_z_1 AS VARCHAR) AS date_z_1,
+        CAST(date_z_2 AS VARCHAR) AS date_z_2, CAST(sumv AS BIGINT) AS sumv, '{payer}' AS payer,
+        CASE WHEN whole THEN '{refused}' ELSE '{passed}' END AS state, '{line.stage}' AS stage,
+        CAST(withheld AS BIGINT) AS withheld, CASE WHEN refused THEN defect ELSE '' END AS defect,
+        CASE WHEN refused THEN kod ELSE '' END AS kod, CASE WHEN refused THEN rule ELSE '' END AS rule,
+        COALESCE(digest, '') AS digest
+    FROM heard WHERE {where} ORDER BY n"""
+
+
+def summary(bench: Bench, limit: int = 50) -> list[dict[str, Any]]:
+    """Refusals by defect: number, accounts, kopecks; the largest sums first."""
+    rows = bench.con.execute(
+        f"""SELECT defect, count(*), CAST(sum(withheld) AS BIGINT) FROM heard WHERE refused
+        GROUP BY defect ORDER BY 3 DESC, 1 LIMIT {int(limit)}"""
+    ).fetchall()
+    return [{"defect": defect, "accounts": int(count), "kopecks": int(kopecks)} for defect, count, kopecks in rows]

@@ -1,0 +1,51 @@
+"""The payer's first stage: the register of one MO in, the refused (6) and the passed (5) out, 6 first.
+
+What happens, in order: read · is it what the fund let through · judge · two answers · report · receipt · effects.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oms_batch.errors import Problem, Refusal
+from oms_batch.exchange import Hop
+from oms_batch.model import WorkOrder
+from oms_batch.reply.marks import Codes
+from oms_batch.stages import judging, telling
+from oms_batch.stages.workbench import Bench, hop_of, workbench
+
+LISTED = 1000
+
+
+def work(data: dict[str, Any]) -> dict[str, Any]:
+    """Answer the register of the order in two files; raises ``Refusal`` SET_NOT_SUBSET, SET_CHANGED and others."""
+    order = WorkOrder.from_json(data)
+    with workbench(order) as bench:
+        line = hop_of(order, bench.profile)
+        _nothing_flagged(bench)
+        judged = judging.judge(bench, line, payer=bench.named.payer)
+        with bench.timed("answer"):
+            for stage in line.emits:
+                name = telling.reply_name(bench, stage, bench.named.payer)
+                telling.answer(bench, judged, name, _kept(bench, line, stage))
+        with bench.timed("report"):
+            telling.report(bench, judged)
+            telling.receipt(bench, judged, line)
+        return judging.result(bench, line, judged).as_json()
+
+
+def _kept(bench: Bench, line: Hop, stage: str) -> str:
+    """Which accounts a file of this stage holds, as the profile tells: the refused, the passed, or both."""
+    told = bench.profile.hop(stage, line.receiver, line.sender)
+    if told is None or bool(told.passed) == bool(told.refused):
+        return "TRUE"
+    return "NOT v.refused" if told.passed else "v.refused"
+
+
+def _nothing_flagged(bench: Bench) -> None:
+    """An account that the fund flagged must have been left out; where we know the fund's file, so must be the rest."""
+    refused = Codes.of(bench.profile.data).refused
+    rows = bench.con.execute("SELECT idcase, line FROM z_sl WHERE pay = ? ORDER BY n", [refused]).fetchall()
+    if rows:
+        problems = [Problem("SET_NOT_SUBSET", f"n_pp {number}, line {at}") for number, at in rows[:LISTED]]
+        raise Refusal(problems, len(rows))

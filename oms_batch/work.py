@@ -1,0 +1,268 @@
+"""One job, from its receipt to its commit: where it belongs, what it waits for, the child, the answer.
+
+Whatever calls it (a sweep, a recovery after a crash, an operator's command), a job takes this one way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from oms_batch import clock, i18n, logs
+from oms_batch.deadlines import late as is_late
+from oms_batch.errors import Fault, Problem, Refusal, SetupError, WrongState
+from oms_batch.exchange import Hop
+from oms_batch.intake import names
+from oms_batch.model import NamedFile, Reply, Totals, WorkOrder, WorkResult
+from oms_batch.reply import protocol
+from oms_batch.routing import Route, SetAside, own_parties, recipient, route
+from oms_batch.site import Site
+from oms_batch.store import facts, fsio, ledger, sandbox, spool
+
+ATTEMPTS = 3
+HANDLERS = "oms_batch.stages"
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What became of one file, for the door that asked."""
+
+    name: str
+    folder: str
+    outcome: str  # answered refused parked duplicate quarantined failed companion
+    code: str = ""
+    job: int = 0
+    register: str = ""
+    status: str = ""
+    sent: Totals = Totals()
+    refused: Totals = Totals()
+    waits_for: str = ""
+    problems: tuple[Problem, ...] = ()
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def run_job(site: Site, job: dict[str, Any]) -> Handled:
+    """Carry a job to its end or to the point where it must wait."""
+    i18n.set_language(site.settings.lang)
+    try:
+        named = names.identify(job["name"], site.profile)
+        way = _way(site, named, job)
+        if waits := _waits_for(site, named, way.hop):
+            return _park(site, job, "AFTER", waits)
+        attempt = ledger.start(site.ledger, job["id"])
+        order = make_order(site, job, named, way)
+        result = WorkResult.from_json(sandbox.run(f"{HANDLERS}.{way.hop.handler}:work", order.as_json(), _limits(site)))
+    except SetAside as aside:
+        return quarantine_job(site, job, aside)
+    except Refusal as refusal:
+        return refuse_job(site, job, refusal)
+    except sandbox.Limit as limit:
+        return _too_much(site, job, limit, attempt)
+    except WrongState as wait:
+        return _park(site, job, wait.code, wait.detail)
+    except SetupError as error:
+        logs.event("rules_or_books", level="error", job=job["id"])
+        return _park(site, job, "RULES", "", note=str(error))
+    except Fault as fault:
+        return _fail(site, job, fault)
+    try:
+        return _commit(site, job, named, order, result)
+    except Fault as fault:
+        return _fail(site, job, fault)
+
+
+def _way(site: Site, named: NamedFile, job: dict[str, Any]) -> Route:
+    """The line of the profile for this job: one of our own making, or one that came to us."""
+    if job["sender"] != "self":
+        return route(named, job["partner"], site.settings, site.profile)
+    for party in own_parties(named, site.settings):
+        line = site.profile.send(named.stage, party)
+        if line is not None:
+            return Route(line, "out", recipient(line, named, site.settings))
+    raise Refusal(Problem("ROLE_STAGE", named.suffix))
+
+
+def _waits_for(site: Site, named: NamedFile, line: Hop) -> str:
+    """The stage that must be known before this file can be taken in; empty: nothing."""
+    if not line.after:
+        return ""
+    payer = payer_of(site, line.after, named)
+    ours = any(site.profile.send(line.after, party) for party in own_parties(named, site.settings))
+    found = ledger.find_file(site.ledger, named.register, line.after, payer, "out" if ours else "in")
+    return "" if found else line.after
+
+
+def payer_of(site: Site, stage: str, named: NamedFile) -> str:
+    """The payer letter that a file of this stage of the same register carries."""
+    everyone = site.profile.stages[stage].payers == "all"
+    return str(site.profile.data["name"]["all_payers"]) if everyone else named.payer
+
+
+def make_order(site: Site, job: dict[str, Any], named: NamedFile, way: Route) -> WorkOrder:
+    """All that the child needs, as plain values."""
+    line, received = way.hop, job["received_at"]
+    spool.finish(site.home, job["id"])
+    scratch, box = str(site.home.scratch(job["id"])), str(site.home.box_of(job["id"]))
+    terms = site.profile.data["deadline"]
+    known = f"{scratch}/known.parquet"
+    ledger.export_known(site.ledger, named.register, "" if line.stage == terms["stage"] else named.payer, known)
+    options: dict[str, Any] = {
+        "hop": {"stage": line.stage, "sender": line.sender, "receiver": line.receiver},
+        "direction": way.direction,
+        "overlay": site.overlay,
+        "insured": str(site.home.insured) if fsio.exists(site.home.insured) else "",
+        "zip_level": site.settings.zip_level,
+        "job": job["id"],
+        "partners": [one.model_dump() for one in site.settings.partner],
+    }
+    if way.direction == "out":
+        options["decisions"] = ledger.open_decisions(site.ledger, named.register, named.payer)
+    return WorkOrder(
+        handler=line.handler,
+        home=str(site.home.root),
+        profile=site.profile.id,
+        role=site.settings.role,
+        own=site.settings.own.model_dump(),
+        named=named,
+        source=job["original"],
+        sha256=job["sha256"],
+        size=job["size"],
+        box=box,
+        scratch=scratch,
+        received_at=received,
+        lang=site.settings.lang,
+        late=line.stage == terms["stage"] and is_late(site.profile, named.period, clock.parse(received)),
+        partner=way.partner.folder if way.partner else "",
+        related=_related(site, named, line),
+        facts=facts.listed(site.home.archive, facts.periods(site.home.archive)),
+        known=known,
+        limits=site.settings.limits.model_dump(),
+        options=options,
+    )
+
+
+def _related(site: Site, named: NamedFile, line: Hop) -> dict[str, str]:
+    """Other files that this one is judged together with: its sibling that waits, the fund's copy."""
+    found: dict[str, str] = {}
+    if line.with_:
+        sibling = ledger.find_job(site.ledger, named.register, line.with_, named.payer, ("parked",))
+        if sibling is not None:
+            found |= {"with": sibling["original"], "with_name": sibling["name"], "with_job": str(sibling["id"])}
+    return found
+
+
+def _limits(site: Site) -> sandbox.Limits:
+    chosen = site.settings.limits
+    return sandbox.Limits(chosen.memory_mb, chosen.cpu_seconds, chosen.wall_seconds, chosen.isolate)
+
+
+# ---- ends -------------------------------------------------------------------------------------
+
+
+def _commit(site: Site, job: dict[str, Any], named: NamedFile, order: WorkOrder, result: WorkResult) -> Handled:
+    """The one point: verdicts, account effects, outbox and audit in one transaction."""
+    boxed = [_boxed(site, order, reply) for reply in result.replies]
+    companions = [int(order.related["with_job"])] if "with_job" in order.related else []
+    profile = site.profile
+    ledger.answer(
+        site.ledger,
+        job["id"],
+        result,
+        result.effects,
+        profile.life,
+        profile.buckets,
+        boxed,
+        companions=companions,
+    )
+    fsio.rmtree(order.scratch)
+    logs.event("answered", job=job["id"], stage=named.stage, accounts=result.sent.accounts, refused=result.refused.accounts)
+    return Handled(
+        job["name"],
+        job["partner"],
+        "answered",
+        code="LATE" if order.late else "",
+        job=job["id"],
+        register=named.register,
+        status=result.status,
+        sent=result.sent,
+        refused=result.refused,
+        notes=result.notes,
+    )
+
+
+def _boxed(site: Site, order: WorkOrder, reply: Reply) -> ledger.Boxed:
+    """A reply and its place in the box; a register among them is remembered with its stage and payer."""
+    path = box_path(order.box, reply)
+    if reply.kind != "answer":
+        return ledger.Boxed(reply, path)
+    emitted = names.identify(reply.name, site.profile)
+    return ledger.Boxed(reply, path, emitted.stage, emitted.payer)
+
+
+def box_path(box: str, reply: Reply) -> str:
+    """Where a reply lies in the box of its job."""
+    return f"{box}/{reply.order:03d}-{reply.name}"
+
+
+def refuse_job(site: Site, job: dict[str, Any], refusal: Refusal) -> Handled:
+    """The whole file is refused: a protocol for the folder's owner, the bytes are kept."""
+    spool.finish(site.home, job["id"])
+    box = str(site.home.box_of(job["id"]))
+    files = protocol.write(
+        refusal.problems,
+        refusal.total,
+        name=job["name"],
+        answer_to=job["canonical"],
+        receipt=f"{job['id']:08d}",
+        received_at=clock.parse(job["received_at"]),
+        sha256=job["sha256"],
+        rules=site.rules,
+    )
+    boxed: list[ledger.Boxed] = []
+    for order, (name, content) in enumerate(files, 1):
+        sha256, size = fsio.digest(content)
+        reply = Reply(name, job["partner"], order, "protocol", sha256, size)
+        path = box_path(box, reply)
+        fsio.write_bytes_durable(path, content)
+        boxed.append(ledger.Boxed(reply, path))
+    ledger.refuse(site.ledger, job["id"], [one.code for one in refusal.problems], boxed)
+    logs.event("refused", job=job["id"], code=refusal.code)
+    return _handled(job, "refused", refusal.code, problems=refusal.problems)
+
+
+def quarantine_job(site: Site, job: dict[str, Any], refusal: Refusal) -> Handled:
+    ledger.quarantine(site.ledger, job["id"], refusal.code)
+    logs.event("quarantined", level="error", job=job["id"], code=refusal.code)
+    return _handled(job, "quarantined", refusal.code, problems=refusal.problems)
+
+
+def _fail(site: Site, job: dict[str, Any], fault: Fault) -> Handled:
+    """Our own fault: the job stops here, nothing leaves, the operator is told; ``retry`` runs it again."""
+    logs.event("failed", level="error", job=job["id"])
+    ledger.fail(site.ledger, job["id"], str(fault))
+    return _handled(job, "failed", "FAULT", notes={"fault": str(fault)})
+
+
+def _too_much(site: Site, job: dict[str, Any], limit: sandbox.Limit, attempt: int) -> Handled:
+    """The child hung, died or ran out of memory: three tries, then quarantine and a short protocol."""
+    logs.event("child_limit", level="error", job=job["id"], attempt=attempt)
+    if attempt < ATTEMPTS:
+        return run_job(site, ledger.get(site.ledger, job["id"]))
+    handled = refuse_job(site, job, Refusal(Problem(limit.code, limit.reason)))
+    return Handled(**{**_plain(handled), "outcome": "quarantined"})
+
+
+def _plain(handled: Handled) -> dict[str, Any]:
+    return {name: getattr(handled, name) for name in Handled.__slots__}
+
+
+def _park(site: Site, job: dict[str, Any], reason: str, waits_for: str, note: str = "") -> Handled:
+    days = int(site.profile.data["turnaround"]["park_days"])
+    until = (clock.today() + timedelta(days=days)).isoformat()
+    ledger.park(site.ledger, job["id"], reason, waits_for, until)
+    return _handled(job, "parked", reason, waits_for=waits_for, notes={"until": until, "note": note})
+
+
+def _handled(job: dict[str, Any], outcome: str, code: str, **more: Any) -> Handled:
+    return Handled(job["name"], job["partner"], outcome, code=code, job=job["id"], register=job["register"], **more)
