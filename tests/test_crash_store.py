@@ -72,7 +72,15 @@ def receive_all(home: spool.Home, book: ledger.Ledger, claims: list[spool.Claim]
         taken = spool.take(home, claim)
         assert taken is not None
         what = ledger.Delivery(
-            claim.claim_id, claim.name, taken.sha256, taken.size, "mo", "tfoms", "mo", named(claim.name), original=taken.path
+            claim.claim_id,
+            claim.name,
+            taken.sha256,
+            taken.size,
+            "mo",
+            "tfoms",
+            "mo",
+            named(claim.name),
+            original=taken.path,
         )
         got = ledger.receive(book, what)
         if got.verdict == "NAME_REUSED" and got.state == "new":
@@ -136,11 +144,21 @@ def forked(act: Callable[[], None], crash_at: int = 0, fail: str = "0,EIO") -> i
 def nothing_lost(home: spool.Home) -> None:
     """At any moment the bytes of each delivery are somewhere, and readers of the outbox see whole files only."""
     places = (home.inbox, home.work, home.archive)
-    there = {path.read_bytes() for place in places for path in place.rglob("*") if path.is_file() and ".tmp-" not in path.name}
+    there = {
+        path.read_bytes()
+        for place in places
+        for path in place.rglob("*")
+        if path.is_file() and ".tmp-" not in path.name
+    }
     assert set(DELIVERIES.values()) <= there
     for path in (home.outbox / "mo").iterdir():
         if not path.name.startswith(".tmp-"):
-            assert path.read_bytes() in (DELIVERIES[f"{STEM}.zip"] + b"judged", b"other" * 10 + b"judged", b"receipt", b"refused")
+            assert path.read_bytes() in (
+                DELIVERIES[f"{STEM}.zip"] + b"judged",
+                b"other" * 10 + b"judged",
+                b"receipt",
+                b"refused",
+            )
 
 
 def all_well(home: spool.Home) -> None:
@@ -148,7 +166,14 @@ def all_well(home: spool.Home) -> None:
     book = ledger.open_ledger(home.ledger)
     proof = ledger.verify(book, BUCKETS)
     assert proof["balanced"], proof
-    assert proof["accounts"] == {"sent": 4, "refused_1": 1, "refused_6": 0, "accepted_5": 0, "refused_2": 0, "waiting": 3}
+    assert proof["accounts"] == {
+        "sent": 4,
+        "refused_1": 1,
+        "refused_6": 0,
+        "accepted_5": 0,
+        "refused_2": 0,
+        "waiting": 3,
+    }
     assert proof["sums"]["sent"] == 1000 and proof["sums"]["refused_1"] == 400
     jobs = ledger.job_rows(book)
     assert sorted(job["state"] for job in jobs) == ["answered", "refused"], jobs
@@ -156,7 +181,9 @@ def all_well(home: spool.Home) -> None:
     actions = [row["action"] for row in audit.rows(book)]
     assert [actions.count(name) for name in ("receive", "answer", "refused", "published")] == [3, 1, 1, 3]
     assert fsio.listdir(home.inbox / "mo") in ([], [".claim"]) and fsio.listdir(home.inbox / "mo" / ".claim") == []
-    out = sorted(path.name.partition("-")[0] for path in (home.outbox / "mo").iterdir() if not path.name.startswith(".tmp-"))
+    out = sorted(
+        path.name.partition("-")[0] for path in (home.outbox / "mo").iterdir() if not path.name.startswith(".tmp-")
+    )
     assert out == ["answer", "protocol", "receipt"]
     assert fsio.listdir(home.work) == [] and fsio.listdir(home.box) == [] and fsio.listdir(home.tmp) == []
     for path in home.archive.rglob("*"):

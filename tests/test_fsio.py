@@ -26,7 +26,9 @@ fsio.rename_noreplace(folder / "a" / "copy", folder / "a" / "there")
 
 
 def run(folder: Path, **environment: str) -> int:
-    return subprocess.run([sys.executable, "-c", STEPS, str(folder)], env={**os.environ, **environment}, stderr=-3).returncode
+    return subprocess.run(
+        [sys.executable, "-c", STEPS, str(folder)], env={**os.environ, **environment}, stderr=-3
+    ).returncode
 
 
 def test_link_pipe_socket_folder_and_second_name_are_never_opened(tmp_path: Path) -> None:
