@@ -6,6 +6,8 @@ import csv
 import re
 import shutil
 import subprocess
+import tomllib
+from datetime import date
 from functools import cache
 from pathlib import Path
 
@@ -13,8 +15,8 @@ import click
 import pytest
 
 from oms_batch.exchange import load_profile
-from oms_batch.settings import Folders, Limits, Party, Settings
-from tests import make_docs
+from oms_batch.settings import Limits, Party, Settings
+from tests import make_docs, make_rule
 from tests.source import ROOT
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*box/*.md"))]
@@ -137,8 +139,8 @@ def test_every_place_marked_as_chosen_is_listed() -> None:
 
 
 def test_every_setting_is_explained() -> None:
-    top = set(Settings.model_fields) - {"home", "own", "partner", "folders", "limits"}
-    keys = top | {f"own.{key}" for key in Party.model_fields} | {f"folders.{key}" for key in Folders.model_fields}
+    top = set(Settings.model_fields) - {"home", "own", "partner", "limits"}
+    keys = top | {f"own.{key}" for key in Party.model_fields}
     keys |= {f"limits.{key}" for key in Limits.model_fields} | {"partner.folder", "partner.role"}
     told = set(
         re.findall(
@@ -223,3 +225,44 @@ def test_the_pages_speak_of_the_project_only() -> None:
         if path.is_file() and (found := re.search(words, path.read_text("utf-8"))):
             faults.append(f"{path.relative_to(ROOT)}: {found[0]}")
     assert faults == []
+
+
+# ---- make ---------------------------------------------------------------------------------------------------
+
+
+def test_every_make_command_in_the_pages_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.M))
+    told = {name for page in PAGES for name in re.findall(r"`make ([a-z-]+)", page.read_text("utf-8"))}
+    assert {"rule", "golden", "texts"} <= told <= targets
+    modules = re.findall(r"-m (tests\.[a-z_]+)", makefile)
+    assert len(modules) >= 5
+    for module in modules:
+        base = ROOT / module.replace(".", "/")
+        assert base.with_suffix(".py").is_file() or (base / "__main__.py").is_file(), module
+
+
+def test_the_skeleton_of_a_rule_has_all_that_a_rule_needs() -> None:
+    data = tomllib.loads(make_rule.skeleton("K.76.0100", date(2026, 11, 21)))
+    wanted = (
+        "code title title_en advice advice_en official severity defect basis valid_from checked_on status run_pass on "
+        "refuses element fails_when pass fail"
+    )
+    assert set(wanted.split()) <= set(data)
+    assert (data["code"], data["run_pass"], data["status"]) == ("K.76.0100", "sense", "draft")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["F.76.0100"],
+        ["F.76.1", "x", "yaroslavl"],
+        ["F.76.0100", "What", "yaroslavl"],
+        ["F.76.0100", "what", "nowhere"],
+    ],
+)
+def test_a_wrong_order_for_a_rule_makes_no_file(arguments: list[str]) -> None:
+    before = sorted((ROOT / "rules").rglob("*"))
+    assert make_rule.main(arguments) == 2
+    assert sorted((ROOT / "rules").rglob("*")) == before

@@ -10,14 +10,14 @@ from tests.source import Module, imports, modules, parse
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "clock", "i18n"),
     ("model",),
-    ("ruledata", "logs"),
+    ("ruledata", "logs", "textform"),
     ("exchange", "settings"),
     ("deadlines", "routing"),
     ("formats",),
     ("intake", "judge", "reply", "desk", "store", "synth"),
     ("stages", "site"),
     ("work",),
-    ("conductor",),
+    ("conductor", "overview", "requests"),
     ("doors",),
     ("cli",),
 )

@@ -148,6 +148,6 @@ def test_settings_do_not_change() -> None:
 def test_every_default_is_in_the_template() -> None:
     """A key that init does not write is a key nobody knows of."""
     data = tomllib.loads(GOOD)
-    plain = {key for key, field in Settings.model_fields.items() if key not in ("home", "folders")}
+    plain = {key for key, field in Settings.model_fields.items() if key != "home"}
     assert plain <= set(data)
     assert set(Limits.model_fields) == set(data["limits"])
