@@ -192,8 +192,11 @@ def test_names_that_say_nothing_are_kept_printable(book: ledger.Ledger, name: st
 
 def _receive_many(path: str, claims: list[str], out: Any) -> None:
     book = ledger.open_ledger(path)
-    out.put([ledger.receive(book, delivery(f"{claim}", b"%d" % (number % 25), named(number=str(number % 25 % 10)))).verdict
-             for number, claim in enumerate(claims)])  # fmt: skip
+    verdicts = []
+    for number, claim in enumerate(claims):
+        what = delivery(claim, b"%d" % number, named(number=str(number % 10)))
+        verdicts.append(ledger.receive(book, what).verdict)
+    out.put(verdicts)
     book.close()
 
 
@@ -283,11 +286,8 @@ def test_a_whole_month_is_conserved(book: ledger.Ledger, tmp_path: Path) -> None
         "refused_2": 0,
         "waiting": 0,
     }
-    commit(
-        book, tmp_path, "2", named("2P"),
-        [{"xkey": "a", "state": "final_refused", "stage": "2", "withheld": 30}, {"xkey": "b", "state": "accepted", "stage": "2"}],
-        sender="smo-p",
-    )  # fmt: skip
+    final = [{"xkey": "a", "state": "final_refused", "withheld": 30}, {"xkey": "b", "state": "accepted"}]
+    commit(book, tmp_path, "2", named("2P"), [{**row, "stage": "2"} for row in final], sender="smo-p")
     proof = ledger.verify(book, PROFILE.buckets)
     assert proof["balanced"], proof
     assert proof["sums"] == {
