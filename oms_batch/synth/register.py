@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -82,8 +82,8 @@ def totals(world: World, patterns: Patterns) -> tuple[int, int, int, int]:
     return persons, accounts, first, second
 
 
-def head(world: World, first: int, second: int) -> str:
-    """The document up to ``<patients>`` with the totals of both parts."""
+def head(world: World, parts: Mapping[str, int]) -> str:
+    """The document up to ``<patients>`` with the kopecks of each part (type_acc)."""
     name = "windows-1251" if world.spec.encoding.lower() in ("windows-1251", "cp1251") else "utf-8"
     made = world.last.isoformat()
     body = {"version": str(world.defaults["version"]), "protocol": str(world.profile.data["protocol"])}
@@ -93,7 +93,7 @@ def head(world: World, first: int, second: int) -> str:
     bill = {"t_opl": "1", "ogrn_smo": world.fund.ogrn, "date_2": made, "n_out": world.number, "date_in": made}
     total = Node("account_sum")
     elements = total.add("account_elem_t")
-    for kind, kopecks in (("1", first), ("2", second)):
+    for kind, kopecks in sorted(parts.items()):
         elements.add("account_elem", type_acc=kind, amountl=roubles(kopecks), amount=roubles(kopecks))
     opened = [render(Node(tag, values)).replace("/>\n", ">\n") for tag, values in (("body", body), ("bill", bill))]
     return f'<?xml version="1.0" encoding="{name}"?>\n<package>\n{"".join(opened)}{render(total)}<patients>\n'
@@ -131,7 +131,7 @@ def register(profile: Profile, spec: Spec) -> Iterator[bytes]:
 
 def _parts(world: World, patterns: Patterns) -> Iterator[str]:
     _, _, first, second = totals(world, patterns)
-    yield head(world, first, second)
+    yield head(world, {"1": first, "2": second})
     fill = fillings(world)
     for who, rows in visits(world, patterns):
         before, after = frame(world, person(world, who))
