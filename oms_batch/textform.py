@@ -114,7 +114,7 @@ def sum_in_words(kopecks: int, all_words: bool = False) -> str:
     roubles, rest = divmod(abs(kopecks), 100)
     small = in_words(rest, feminine=True) if all_words else f"{rest:02d}"
     text = f"{in_words(roubles)} {plural(roubles, 'рубль', 'рубля', 'рублей')} "
-    text += f"{small} {plural(rest, 'копейка', 'копейки', 'копеек')}"
+    text += f"{small}{NBSP}{plural(rest, 'копейка', 'копейки', 'копеек')}"
     text = ("минус " if kopecks < 0 else "") + text
     return text[0].upper() + text[1:]
 

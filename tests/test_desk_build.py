@@ -10,12 +10,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from lxml import etree
 
 from oms_batch.desk.build import BuildReport, Header, Resubmission, Source, build_register, new_key
 from oms_batch.errors import Refusal, WrongState
 from oms_batch.exchange import Profile, load_profile
+from oms_batch.formats.layout import load_layout
+from oms_batch.formats.reestr_xml import read
 from oms_batch.model import NamedFile, Totals
 
 KEY = "5f0c0b1e-0000-4000-8000-00000000000"
@@ -99,7 +102,7 @@ def month() -> list[dict[str, str]]:
         account(1, "P1"),
         service(1, 1),
         {"row": "diagnosis", "up": f"{KEY}1", "ds_type": "1", "mkb": "J06.9"},
-        account(2, "P1", sumv="100.00"),
+        account(2, "P1", sumv="100.00", vg="1", usl_ok="1"),
         service(2, 2, sumv_usl="100"),
         {"row": "crit", "up": "S2", "crit": "it1"},
         person(2, fam='О"Нил & <Ко>', ot="Әлиевна"),
@@ -394,3 +397,29 @@ def test_a_bad_correction_stops_the_build(profile: Profile) -> None:
         build(profile, [], [again(before, 1, corrections=[("z_sl.xkey", "1")])])
     with pytest.raises(WrongState, match="VALUE_TYPE"):
         build(profile, [], [again(before, 1, corrections=[("z_sl.date_z_1", "вчера")])])
+
+
+def test_what_is_built_is_read_without_a_structural_finding(profile: Profile) -> None:
+    """The reader of the receiving side finds nothing wrong with the form, and the same accounts and sums."""
+    first, _ = build(profile, [month()])
+    december = NamedFile(**{**{name: getattr(NAMED, name) for name in NAMED.__slots__}, "period": "2026-12"})
+    second, report = build(
+        profile,
+        [[person(5), account(5, "P5"), service(5, 5)]],
+        [again(first, 1, corrections=[("z_sl.ishod", "304")]), again(first, 3, kind="repeat")],
+        header=header(named=december, encoding="utf-8"),
+    )
+    zero, _ = build(profile)
+    layout = load_layout(profile.rules, profile.id, profile.data["layout"])
+    for document, accounts, kopecks in ((first, 3, 134460), (second, 3, report.kopecks), (zero, 0, 0)):
+        con = duckdb.connect()
+        result = read(io.BytesIO(document), layout, con)
+        assert result.accounts == accounts
+        assert con.execute("SELECT rule, element, value FROM findings").fetchall() == []
+        assert (
+            con.execute("SELECT coalesce(sum(sumv), 0), coalesce(sum(sump), 0) FROM z_sl").fetchone() == (kopecks,) * 2
+        )
+        assert con.execute("SELECT sum(amountl), sum(amount) FROM sum_t").fetchone() == (kopecks,) * 2
+        assert (
+            con.execute("SELECT count(DISTINCT idcase), count(DISTINCT xkey) FROM z_sl").fetchone() == (accounts,) * 2
+        )

@@ -131,7 +131,7 @@ def test_sums_by_payer_and_care(profile: Profile) -> None:
 def test_sums_page_and_workbook_show_the_same(profile: Profile) -> None:
     table = sums.tally(profile, NAMED.register, "2026-11", "=HYPERLINK(1)", ROWS, DAY)
     text = text_of(sums.sums_html(table))
-    for part in ("Суммы для счетов за ноябрь 2026 г.", "1 234 570,00", "1 234 620,00 руб.", "5 счетов", "дети"):
+    for part in ("Суммы для счетов за ноябрь 2026 г.", "1 234 570,00", "1 234 620,00", "дети"):
         assert part in text, part
     book = sums.sums_xlsx(table, DAY)
     sheet = openpyxl.load_workbook(io.BytesIO(book)).active
