@@ -149,8 +149,8 @@ def test_an_account_left_out_without_a_flag_or_in_another_order_is_found(receive
 def test_a_flagged_account_that_stayed_is_named(received: bytes) -> None:
     found = proof(received, received)
     assert [(one.code, one.place, one.found) for one in found["problems"]] == [
-        ("SET_NOT_SUBSET", "personal_account n_pp=1", "refused"),
-        ("SET_NOT_SUBSET", "personal_account n_pp=3", "refused"),
+        ("SET_NOT_SUBSET", "personal_account n_pp=1", "refused by the fund"),
+        ("SET_NOT_SUBSET", "personal_account n_pp=3", "refused by the fund"),
     ]
     assert found["kept_byte_equal"] is False
 

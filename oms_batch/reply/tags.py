@@ -13,7 +13,7 @@ from dataclasses import dataclass
 TAG = re.compile(rb"""<(/?)([^\s/>]+)([^<>"']*(?:(?:"[^"]*"|'[^']*')[^<>"']*)*)>""")
 _ATTRIBUTE = re.compile(rb"""([^\s=/<>"']+)\s*=\s*("[^"]*"|'[^']*')""")
 # What XML 1.0 cannot carry at all, even as a character reference.
-_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _ESCAPES = {
     ord("&"): "&amp;",
     ord("<"): "&lt;",
@@ -36,7 +36,7 @@ class Child:
 
 def text(value: str, encoding: str) -> bytes:
     """A value for use between double quotes; letters that the encoding lacks become references, never ``?``."""
-    return _ILLEGAL.sub(" ", value).translate(_ESCAPES).encode(encoding, "xmlcharrefreplace")
+    return NOT_XML.sub(" ", value).translate(_ESCAPES).encode(encoding, "xmlcharrefreplace")
 
 
 def element(name: str, attributes: Mapping[str, str], encoding: str, content: bytes = b"") -> bytes:

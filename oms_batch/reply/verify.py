@@ -15,6 +15,7 @@ from itertools import zip_longest
 from typing import Any, BinaryIO
 
 from oms_batch.errors import Problem
+from oms_batch.i18n import N_
 
 _CHUNK = 1 << 20
 _HOLD = 1 << 16
@@ -164,14 +165,14 @@ def _difference(old: BinaryIO, new: BinaryIO, refused_pay: str) -> list[Problem]
     for key, (digest, _flag, idcase) in came.items():
         before = sent.get(key)
         if before is None or before[1]:
-            found = "refused" if before else "never sent"
+            found = N_("refused by the fund") if before else N_("never sent")
             problems.append(Problem("SET_NOT_SUBSET", f"personal_account n_pp={idcase}", found=found))
         elif before[0] != digest:
             problems.append(Problem("SET_CHANGED", f"personal_account n_pp={idcase}"))
     for key, (_digest, flag, idcase) in sent.items():
         if not flag and key not in came:
             problems.append(Problem("SET_MISSING", f"personal_account n_pp={idcase}"))
-    return problems or [Problem("SET_CHANGED", "patients: own data or order")]
+    return problems or [Problem("SET_CHANGED", N_("patients: own data or order"))]
 
 
 def _digests(patients: Iterable[bytes], refused_pay: str) -> Iterator[tuple[tuple[str, int], tuple[bytes, bool, str]]]:
@@ -188,9 +189,9 @@ def _around(old: _Around, new: _Around, excluded: bool) -> list[Problem]:
     problems: list[Problem] = []
     same_head = _without_totals(old.head) == _without_totals(new.head) if excluded else old.head == new.head
     if not same_head:
-        problems.append(Problem("SET_CHANGED", "head of the document"))
+        problems.append(Problem("SET_CHANGED", N_("head of the document")))
     if new.tail not in ((old.tail, old.tail_without_flk) if excluded else (old.tail,)):
-        problems.append(Problem("SET_CHANGED", "tail of the document"))
+        problems.append(Problem("SET_CHANGED", N_("tail of the document")))
     return problems
 
 

@@ -1,0 +1,122 @@
+"""The answer to a file that cannot be judged: an ``FLK_P`` protocol and a page for people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from oms_batch.errors import Problem, Refusal, SetupError
+from oms_batch.i18n import _, pick
+from oms_batch.reply import people
+from oms_batch.reply.page import render
+from oms_batch.reply.tags import text
+from oms_batch.ruledata import RuleData
+
+TEXTS = "common/problems.toml"
+LIMIT = 1000
+ENCODING = "windows-1251"
+COMMENT, FIELD = 250, 20
+_ACCOUNT = re.compile(r"\bpersonal_account n_pp=(\w{1,12})", re.ASCII)
+_LINE = re.compile(r"\bline (\d+)", re.ASCII)
+_ELEMENT = re.compile(r"(?P<element>[A-Za-z_]\w{0,40})(?:[./@]+(?P<field>[A-Za-z_]\w{0,40}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A problem with its texts in the language in force."""
+
+    code: str
+    title: str
+    advice: str
+    place: str
+    expected: str
+    found: str
+
+
+def load_texts(rules: RuleData) -> Mapping[str, Mapping[str, Any]]:
+    """Texts of the problem codes; none when the rule data has no such file."""
+    try:
+        return rules.toml(TEXTS)
+    except SetupError:
+        if rules.exists(TEXTS):
+            raise
+        return {}
+
+
+def told(problem: Problem, texts: Mapping[str, Mapping[str, Any]]) -> Told:
+    """A problem in words (words of our own in its place and values are translated); one whose code has no texts is shown by its code."""
+    row = texts.get(problem.code, {})
+    title = pick(str(row.get("title", "")), str(row.get("title_en", ""))) or problem.code
+    advice = pick(str(row.get("advice", "")), str(row.get("advice_en", "")))
+    place, expected, found = (people.clean(_(one)) for one in (problem.place, problem.expected, problem.found))
+    place = _ACCOUNT.sub(lambda one: _("account no. {n}").format(n=one[1]), place)
+    place = _LINE.sub(lambda one: _("line {n}").format(n=one[1]), place)
+    return Told(problem.code, title, advice, place, expected, found)
+
+
+def flk_p(
+    refusal: Refusal, file: str, protocol: str, texts: Mapping[str, Mapping[str, Any]], limit: int = LIMIT
+) -> bytes:
+    """The protocol in the federal form: windows-1251, one ``PR`` per problem, always in Russian.
+
+    ``OSHIB`` is the federal code where the texts name one (``oshib``), else our own. The field
+    is named only when the place names one; what does not fit is in ``COMMENT``.
+    """
+    with people.speaking("ru"):
+        rows = [
+            _pr(one, told(one, texts), str(texts.get(one.code, {}).get("oshib", one.code)))
+            for one in refusal.problems[:limit]
+        ]
+        if refusal.total > len(rows):
+            more = _("{shown} of {total} problems are listed").format(shown=len(rows), total=refusal.total)
+            rows.append([("OSHIB", "MORE"), ("COMMENT", more)])
+    lines = [
+        b'<?xml version="1.0" encoding="windows-1251"?>',
+        b"<FLK_P>",
+        _leaf("FNAME", protocol),
+        _leaf("FNAME_I", file),
+    ]
+    for row in rows:
+        lines += [b"<PR>", *(_leaf(name, value) for name, value in row if value), b"</PR>"]
+    return b"\n".join([*lines, b"</FLK_P>", b""])
+
+
+def _pr(problem: Problem, one: Told, oshib: str) -> list[tuple[str, str]]:
+    element = _ELEMENT.fullmatch(problem.place)
+    account = _ACCOUNT.search(problem.place)
+    where = "" if element else one.place
+    values = "; ".join(
+        f"{name}: {value}" for name, value in ((_("expected"), one.expected), (_("found"), one.found)) if value
+    )
+    comment = ". ".join(part.rstrip(". ") for part in (one.title, where, values, one.advice) if part)
+    return [
+        ("OSHIB", oshib),
+        ("IM_POL", (element["field"] or "")[:FIELD] if element else ""),
+        ("BAS_EL", element["element"][:FIELD] if element else ""),
+        ("IDCASE", account[1] if account else ""),
+        ("COMMENT", comment if len(comment) <= COMMENT else comment[: COMMENT - 1] + "…"),
+    ]
+
+
+def _leaf(name: str, value: str) -> bytes:
+    tag = name.encode("ascii")
+    return b"<" + tag + b">" + text(value, ENCODING) + b"</" + tag + b">"
+
+
+def write_protocol_page(
+    refusal: Refusal,
+    out: BinaryIO,
+    file: str,
+    facts: Sequence[tuple[str, str]],
+    texts: Mapping[str, Mapping[str, Any]],
+    *,
+    lang: str = "ru",
+    limit: int = LIMIT,
+) -> None:
+    """The page: file, place, code, what to do; at most ``limit`` problems and how many there are."""
+    with people.speaking(lang):
+        problems = [told(one, texts) for one in refusal.problems[:limit]]
+        values = {"file": file, "facts": list(facts), "problems": problems, "total": max(refusal.total, len(problems))}
+        render("protocol.html.j2", values, out)
