@@ -13,7 +13,8 @@ from datetime import date
 import duckdb
 
 from oms_batch.errors import SetupError
-from oms_batch.judge.rule import PASSES, Rule
+from oms_batch.judge.hits import HITS, store_hits
+from oms_batch.judge.rule import Rule
 from oms_batch.judge.rulebook import Rulebook
 from oms_batch.judge.scan import Ready, Span, chunks, day_of, in_force, make_ready, select_scan, wide_scan
 from oms_batch.judge.sense import hide_refused, show_all
@@ -23,7 +24,6 @@ from oms_batch.model import PlanRow
 KEPT_PER_RULE = 200_000
 NOT_IN_LAYOUT, NOT_IN_FORCE, RETIRED = "no such element in this layout", "not in force on these days", "retired"
 REGISTER_REFUSED = "the register is refused as a whole"
-_HITS = "CREATE OR REPLACE TEMP TABLE hits (n BIGINT, r BIGINT, undecided BOOLEAN, value VARCHAR, element VARCHAR)"
 
 
 class RuleFailed(SetupError):
@@ -90,7 +90,7 @@ def run(
     """
     con.execute(create_table("findings", FINDINGS).replace("CREATE OR REPLACE TABLE", "CREATE TABLE IF NOT EXISTS"))
     state = _Run(con, rulebook.tables, span_of(con), list(rulebook.rules))
-    con.execute(_HITS)
+    con.execute(HITS)
     try:
         _built_in(state)
         for run_pass in pass_order:
@@ -195,7 +195,7 @@ def _one_table(state: _Run, table: str, listed: list[tuple[int, Rule, str]], kep
             state.put(rule, "found" if found else "passed", found, total)
     good = [(index, rule) for index, rule, _ in listed if state.plan[rule.code].outcome == "found"]
     if good:
-        _store(state, table, good, kept)
+        store_hits(state.con, state.tables, table, good, kept)
 
 
 def _scan(state: _Run, table: str, group: Sequence[Ready]) -> dict[int, str]:
@@ -223,9 +223,8 @@ def _select(state: _Run, table: str, index: int, rule: Rule, condition: str) -> 
     if stray and stray[0]:
         return f"returned {stray[0]} keys that are not rows of {table}"
     if condition:
-        state.con.execute(
-            f'DELETE FROM hits WHERE r = {index} AND n NOT IN (SELECT "{table}".n {dated_source(table)} WHERE {condition})'
-        )
+        dated = f'SELECT "{table}".n {dated_source(table)} WHERE {condition}'
+        state.con.execute(f"DELETE FROM hits WHERE r = {index} AND n NOT IN ({dated})")
     return ""
 
 
@@ -251,40 +250,3 @@ def _try(state: _Run, query: str) -> str:
 def _count(state: _Run, table: str, condition: str) -> int:
     row = state.con.execute(f"SELECT count(*) {dated_source(table)} WHERE {condition or 'TRUE'}").fetchone()
     return int(row[0]) if row else 0
-
-
-def _store(state: _Run, table: str, good: Sequence[tuple[int, Rule]], kept: int) -> None:
-    """Hits → findings, with account, person and line from the unit's row."""
-    con = state.con
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE fired (r BIGINT, rule VARCHAR, run_pass VARCHAR, severity VARCHAR, "
-        "element VARCHAR, refuses VARCHAR)"
-    )
-    con.executemany(
-        "INSERT INTO fired VALUES (?, ?, ?, ?, ?, ?)",
-        [[index, rule.code, rule.run_pass, rule.effective, rule.element, rule.refuses] for index, rule in good],
-    )
-    chain = state.tables.chain(table)
-    account = "t.n" if table == ACCOUNT else "t.z_sl_n" if ACCOUNT in chain else "CAST(NULL AS BIGINT)"
-    person = "a.pers_n"
-    if ACCOUNT not in chain:
-        person = "t.n" if table == PERSON else "t.up_n" if chain[1:2] == [PERSON] else "CAST(NULL AS BIGINT)"
-    # A rejecting rule keeps at least one finding for everything that it refuses.
-    refused = f"CASE WHEN f.refuses = 'account' THEN COALESCE({account}, -{person}) ELSE {person} END"
-    con.execute(
-        f"""INSERT INTO main.findings
-        SELECT rule, run_pass, severity, '{table}', n, z_sl_n, pers_n, element, value, line, refuses FROM (
-          SELECT f.*, h.n, {account} AS z_sl_n, {person} AS pers_n, h.value, t.line,
-                 COALESCE(h.element, f.element) AS shown,
-                 row_number() OVER (PARTITION BY f.r ORDER BY h.n, h.element, h.value) AS nth,
-                 row_number() OVER (PARTITION BY f.r, {refused} ORDER BY h.n, h.element, h.value) AS first_of
-          FROM hits h JOIN fired f ON f.r = h.r AND NOT h.undecided JOIN "{table}" t ON t.n = h.n
-          {f'LEFT JOIN main."{ACCOUNT}" a ON a.n = {account}' if ACCOUNT in chain else ""}
-        ) WHERE nth <= {int(kept)} OR (severity = 'reject' AND first_of = 1)""".replace(
-            "n, z_sl_n, pers_n, element, value", "n, z_sl_n, pers_n, shown, value"
-        )
-    )
-    con.execute("DROP TABLE fired")
-
-
-__all__ = ["PASSES", "RuleFailed", "prepare", "run", "seal", "span_of"]
