@@ -16,6 +16,7 @@ import os
 import shutil
 import signal
 import stat as stat_
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -287,3 +288,31 @@ def lock(path: Anywhere) -> Iterator[None]:
         yield
     finally:
         os.close(number)
+
+
+# ---- small helps --------------------------------------------------------------------------
+
+
+def absolute(path: Anywhere) -> str:
+    """The absolute path, seen from the current folder."""
+    return os.path.abspath(path)
+
+
+def basename(path: Anywhere) -> str:
+    """The last part of a path."""
+    return os.path.basename(str(path))
+
+
+def digest(data: bytes) -> tuple[str, int]:
+    """(SHA-256 in hex, size) of bytes."""
+    return hashlib.sha256(data).hexdigest(), len(data)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[str]:
+    """A folder of our own for work without a home; it goes when the work is done."""
+    folder = tempfile.mkdtemp(prefix="oms-batch-")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

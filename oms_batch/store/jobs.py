@@ -425,3 +425,14 @@ def find_job(
     with ledger.read() as con:
         row = con.execute(query.order_by(jobs.c.id.desc()).limit(1)).mappings().first()
     return dict(row) if row else None
+
+
+def files_of(ledger: Ledger, stage: str, direction: str) -> list[dict[str, Any]]:
+    """Every file of a stage that we received (``in``) or sent (``out``), oldest first.
+
+    Gives ``register payer name sha256 path`` of answered jobs.
+    """
+    c = files.c
+    query = sa.select(c.register, c.payer, c.name, c.sha256, c.path).where(c.stage == stage, c.direction == direction)
+    with ledger.read() as con:
+        return [dict(row) for row in con.execute(query.order_by(c.id)).mappings()]
