@@ -17,6 +17,7 @@ from oms_batch.errors import refuse
 
 TAG = re.compile(rb"<(/?)([^\s/>!?\"'=<]+)((?:\s+[^\s=<>\"']+\s*=\s*(?:\"[^\"<]*\"|'[^'<]*'))*)\s*(/?)>")
 _ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
+_SPECIAL = re.compile('[&<>"\t\n\r]')
 _QUOTES = {'"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 
 
@@ -99,7 +100,7 @@ def encode(text: str, encoding: str) -> bytes:
 
 def quoted(text: str) -> str:
     """A value ready to stand between double quotes."""
-    return escape(text, _QUOTES)
+    return escape(text, _QUOTES) if _SPECIAL.search(text) else text
 
 
 def transcode(data: bytes, source: str, target: str) -> bytes:

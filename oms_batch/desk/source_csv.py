@@ -76,11 +76,11 @@ def read_csv(stream: BinaryIO, label: str, reading: Reading, problems: Problems)
         nest = _Nest(reading, label, problems)
         try:
             head = [one.strip() for one in next(rows, [])]
-            columns = _columns(head, reading.wire, label, problems)
+            nest.columns_are(head)
             for cells in rows:
                 if not any(cells):
                     continue
-                record = nest.take(rows.line_num, cells, head, columns)
+                record = nest.take(rows.line_num, cells)
                 if record is not None and record.table == PERSON:
                     if person is not None and (done := nest.finish(person)) is not None:
                         yield done
@@ -93,23 +93,6 @@ def read_csv(stream: BinaryIO, label: str, reading: Reading, problems: Problems)
         text.detach()
 
 
-def _columns(head: list[str], wire: Wire, label: str, problems: Problems) -> dict[str, dict[str, Attribute]]:
-    """Table → column → attribute for the columns of this file; a bad header ends the reading."""
-    known = {column for _table, column in wire.fields} | {"row", "up", *SHORT_SUMS}
-    for number, name in enumerate(head, 1):
-        if name not in known or head.count(name) > 1:
-            problems.add("SRC_HEADER", f"{label}:1", expected="table.column", found=name if name.isascii() else number)
-    for name in ("row", "up"):
-        if name not in head:
-            problems.add("SRC_HEADER", f"{label}:1", expected=name)
-    problems.raise_if_any()
-    found: dict[str, dict[str, Attribute]] = {}
-    for (table, column), attribute in wire.fields.items():
-        if column in head:
-            found.setdefault(table, {})[column] = attribute
-    return found
-
-
 class _Nest:
     """The open lines of one file: who stands inside whom."""
 
@@ -118,48 +101,64 @@ class _Nest:
         self.open: list[Record] = []
         self.tables = reading.wire.below(PERSON)
         self.parents = {table: reading.wire.parent_table(table) for table in self.tables}
+        self.head: list[str] = []
+        self.columns: dict[str, dict[int, Attribute]] = {table: {} for table in self.tables}
+        self.kind_at = self.up_at = -1
+
+    def columns_are(self, head: list[str]) -> None:
+        """Take in the header line; a bad one ends the reading."""
+        wire = self.reading.wire
+        known = {column for _table, column in wire.fields} | {"row", "up", *SHORT_SUMS}
+        for number, name in enumerate(head, 1):
+            if name not in known or head.count(name) > 1:
+                found = name if name.isascii() else number
+                self.problems.add("SRC_HEADER", f"{self.label}:1", expected="table.column", found=found)
+        for name in ("row", "up"):
+            if name not in head:
+                self.problems.add("SRC_HEADER", f"{self.label}:1", expected=name)
+        self.problems.raise_if_any()
+        self.head, self.kind_at, self.up_at = head, head.index("row"), head.index("up")
+        for (table, column), attribute in wire.fields.items():
+            if column in head and table in self.columns:
+                self.columns[table][head.index(column)] = attribute
 
     def bad(self, code: str, line: int, column: str = "") -> None:
         self.problems.add(code, f"{self.label}:{line}" + (f" {column}" if column else ""))
 
-    def take(
-        self, line: int, cells: list[str], head: list[str], columns: dict[str, dict[str, Attribute]]
-    ) -> Record | None:
+    def take(self, line: int, cells: list[str]) -> Record | None:
         """One line as a record hung under its parent; ``None`` when it cannot be placed."""
-        if len(cells) != len(head):
+        if len(cells) != len(self.head):
             self.bad("SRC_WIDTH", line)
             return None
-        row = dict(zip(head, cells, strict=True))
-        kind = row.pop("row").strip()
+        kind = cells[self.kind_at].strip()
         table = KINDS.get(kind, kind)
         if table not in self.tables:
             self.bad("SRC_ROW", line, "row")
             return None
         record = Record(table, "", line)
-        up = row.pop("up").strip()
-        self._fill(record, row, columns.get(table, {}))
+        self._fill(record, cells)
         if table in KEYS:
             record.key = record.get(self.reading.wire.attribute(table, KEYS[table]))
             if not record.key:
                 self.bad("SRC_KEY", line, KEYS[table])
-        if not self._hang(record, up):
-            return None
-        return record
+        return record if self._hang(record, cells[self.up_at].strip()) else None
 
-    def _fill(self, record: Record, row: dict[str, str], columns: dict[str, Attribute]) -> None:
-        for column, cell in row.items():
-            if not cell or cell.isspace():
+    def _fill(self, record: Record, cells: list[str]) -> None:
+        columns = self.columns[record.table]
+        for at, cell in enumerate(cells):
+            if not cell or at == self.kind_at or at == self.up_at or cell.isspace():
                 continue
-            if column in SHORT_SUMS and SHORT_SUMS[column][0] == record.table:
-                self._short_sum(record, column, cell)
-                continue
-            attribute = columns.get(column)
+            attribute = columns.get(at)
             if attribute is None:
-                self.bad("SRC_COLUMN", record.line, column)
+                column = self.head[at]
+                if column in SHORT_SUMS and SHORT_SUMS[column][0] == record.table:
+                    self._short_sum(record, column, cell)
+                else:
+                    self.bad("SRC_COLUMN", record.line, column)
                 continue
             value, code = canonical(attribute, cell)
             if code:
-                self.bad(code, record.line, column)
+                self.bad(code, record.line, self.head[at])
             else:
                 record.put(attribute, value)
 
