@@ -10,6 +10,7 @@ from datetime import date, datetime
 
 from oms_batch.clock import MOSCOW
 from oms_batch.i18n import N_, _, language, set_language
+from oms_batch.model import parse_date
 
 NBSP = "\u00a0"
 # Control and bidirectional signs: they could turn a line of a report into another one.
@@ -97,7 +98,8 @@ def found_value(value: str) -> str:
             parts = []
             for key, one in known.items():
                 label = _LABELS.get(str(key), str(key))
+                when = parse_date(str(one))
                 if one not in (None, ""):
-                    parts.append(f"{_(label)} {one}")
+                    parts.append(f"{_(label)} {day(when) if when else one}")
             return clean(", ".join(parts))
     return clean(value)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from oms_batch.errors import Problem, Refusal, SetupError
-from oms_batch.i18n import _, pick
+from oms_batch.i18n import N_, _, pick
 from oms_batch.reply import people
 from oms_batch.reply.page import render
 from oms_batch.reply.tags import text
@@ -19,7 +19,14 @@ LIMIT = 1000
 ENCODING = "windows-1251"
 COMMENT, FIELD = 250, 20
 _ACCOUNT = re.compile(r"\bpersonal_account n_pp=(\w{1,12})", re.ASCII)
-_LINE = re.compile(r"\bline (\d+)", re.ASCII)
+_WORD = re.compile(r"\b(line|byte|column|position|length) (\d+)", re.ASCII)
+_WORDS = {
+    "line": N_("line {n}"),
+    "byte": N_("byte {n}"),
+    "column": N_("column {n}"),
+    "position": N_("position {n}"),
+    "length": N_("length {n}"),
+}
 _ELEMENT = re.compile(r"(?P<element>[A-Za-z_]\w{0,40})(?:[./@]+(?P<field>[A-Za-z_]\w{0,40}))?")
 
 
@@ -46,14 +53,19 @@ def load_texts(rules: RuleData) -> Mapping[str, Mapping[str, Any]]:
 
 
 def told(problem: Problem, texts: Mapping[str, Mapping[str, Any]]) -> Told:
-    """A problem in words (words of our own in its place and values are translated); one whose code has no texts is shown by its code."""
+    """A problem in the language in force, its place too; one without texts is shown by its code."""
     row = texts.get(problem.code, {})
     title = pick(str(row.get("title", "")), str(row.get("title_en", ""))) or problem.code
     advice = pick(str(row.get("advice", "")), str(row.get("advice_en", "")))
     place, expected, found = (people.clean(_(one)) for one in (problem.place, problem.expected, problem.found))
     place = _ACCOUNT.sub(lambda one: _("account no. {n}").format(n=one[1]), place)
-    place = _LINE.sub(lambda one: _("line {n}").format(n=one[1]), place)
+    place = _WORD.sub(_translated, place)
     return Told(problem.code, title, advice, place, expected, found)
+
+
+def _translated(found: re.Match[str]) -> str:
+    word = _WORDS[found[1]]
+    return _(word).format(n=found[2])
 
 
 def flk_p(
