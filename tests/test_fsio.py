@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import subprocess
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 from oms_batch.errors import Refusal, WrongState
-from oms_batch.store import fsio
+from oms_batch.store import facts, fsio, spool
 
 STEPS = """
 import sys
@@ -151,3 +153,61 @@ def test_entries_tell_their_kind_and_never_follow(tmp_path: Path) -> None:
     fsio.rmtree(tmp_path / "none")
     fsio.unlink(tmp_path / "none")
     assert fsio.free_bytes(tmp_path) > 0
+
+
+class Trace:
+    """Which bytes and which folders were synced when a name was given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.synced: set[str] = set()
+        self.open_ends: set[str] = set()
+        self.bad: list[str] = []
+        real_sync, real_rename, real_noreplace = os.fsync, fsio.rename, fsio.rename_noreplace
+
+        def sync(number: int) -> None:
+            real_sync(number)
+            path = os.readlink(f"/proc/self/fd/{number}")
+            self.synced.add(path)
+            self.open_ends.discard(path)
+
+        def named(source: object, target: object) -> None:
+            if str(source) not in self.synced and os.path.isfile(str(target)):
+                self.bad.append(f"{source} got its name before its bytes were safe")
+            self.open_ends.add(os.path.dirname(str(target)))
+
+        def rename(source: object, target: object) -> None:
+            real_rename(source, target)  # type: ignore[arg-type]
+            named(source, target)
+
+        def noreplace(source: object, target: object) -> None:
+            real_noreplace(source, target)  # type: ignore[arg-type]
+            named(source, target)
+
+        monkeypatch.setattr(os, "fsync", sync)
+        monkeypatch.setattr(fsio, "rename", rename)
+        monkeypatch.setattr(fsio, "rename_noreplace", noreplace)
+
+
+def test_bytes_are_synced_before_their_name_and_folders_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = spool.Home.at(tmp_path / "home")
+    home.create(["mo"])
+    (home.inbox / "mo" / "a.zip").write_bytes(b"x")
+    (tmp_path / "facts").write_bytes(b"f")
+    trace = Trace(monkeypatch)
+    (entry,) = spool.look(home, ["mo"], spool.Settling(0, 0))
+    claim = spool.claim(entry)
+    assert claim is not None
+    trace.bad.clear()  # the claim names the sender's bytes: theirs to sync
+    assert trace.open_ends == set() and str(home.inbox / "mo") in trace.synced
+    taken = spool.take(home, claim)
+    assert taken is not None
+    fsio.write_bytes_durable(home.box_of(1) / "answer", b"y")
+    sha = hashlib.sha256(b"y").hexdigest()
+    spool.publish(home, str(home.box_of(1) / "answer"), "answer", "mo", sha)
+    spool.archive(home, taken.path, taken.name, taken.sha256, datetime(2018, 1, 1, tzinfo=timezone.utc))
+    facts.publish(home.archive, "2018-09", str(tmp_path / "facts"))
+    spool.quarantine(home, str(home.box_of(1) / "answer"), "answer", "X")
+    assert trace.open_ends == set()
+    assert [line for line in trace.bad if "/box/1/answer " not in line] == []

@@ -457,6 +457,8 @@ WRONG = {
     "STATE_UNKNOWN": "UPDATE accounts SET state = 'gone' WHERE xkey = 'a'",
     "RECEIPT_NO_VERDICT": "UPDATE receipts SET verdict = '' WHERE id = 1",
     "JOB_WAITS_FOR_NOTHING": "UPDATE jobs SET state = 'parked' WHERE id = 1",
+    "JOB_SEAL": "UPDATE moves SET kod = '9' WHERE seq = 2",
+    "AUDIT_CHANGED": "UPDATE audit SET data = 'x' WHERE action = 'answer'",
     "AUDIT_GAP": "DELETE FROM audit WHERE seq = 3",
 }
 

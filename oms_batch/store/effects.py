@@ -7,10 +7,11 @@ the result, moved along the life of an account, and written with the outbox and 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
@@ -114,7 +115,7 @@ def answer(
             return False
         if row["state"] not in OPEN:
             raise Fault(f"job {job}: answer after {row['state']}")
-        seal = _apply(con, row, result, effects, rules, opens) if effects else _nothing(result)
+        sealed = _apply(con, row, result, effects, rules, opens) if effects else _nothing(result)
         add_replies(con, job, replies)
         _files(con, row, replies)
         _close(con, row, result)
@@ -125,7 +126,7 @@ def answer(
         data = {
             "sent": _pair(result.sent),
             "refused": _pair(result.refused),
-            "effects": seal,
+            "effects": sealed,
             "rulebook": result.rulebook,
         }
         audit.append(
@@ -151,19 +152,17 @@ def _apply(
     con: sa.Connection, job: sa.RowMapping, result: WorkResult, path: str, life: Life, opens: bool | None
 ) -> str:
     register = _register(con, job)
-    _effect.create(con, checkfirst=False)
-    try:
-        seal = _load(con, path)
-        _conserved(con, result, life)
-        _find(con, register)
-        if opens is None:
-            opens = not con.execute(sa.select(accounts.c.id).where(accounts.c.register_id == register).limit(1)).first()
-        _insert(con, register, opens)
-        _allowed(con, life)
-        _move(con, job["id"])
-    finally:
-        _effect.drop(con, checkfirst=False)
-    return seal
+    _effect.create(con, checkfirst=False)  # goes with the transaction when that fails
+    _load(con, path)
+    _conserved(con, result, life)
+    _find(con, register)
+    if opens is None:
+        opens = not con.execute(sa.select(accounts.c.id).where(accounts.c.register_id == register).limit(1)).first()
+    _insert(con, register, opens)
+    _allowed(con, life)
+    _move(con, job["id"])
+    _effect.drop(con, checkfirst=False)
+    return seal(con, job["id"])
 
 
 def _register(con: sa.Connection, job: sa.RowMapping) -> int:
@@ -178,38 +177,50 @@ def _register(con: sa.Connection, job: sa.RowMapping) -> int:
     return int(new.inserted_primary_key[0]) if new.inserted_primary_key else 0
 
 
-def _load(con: sa.Connection, path: str) -> str:
-    """The Parquet file into the temporary table; gives a hash over all rows for the audit."""
-    digest, n = hashlib.sha256(), 0
-    seen: dict[str, int] = {}
+def _load(con: sa.Connection, path: str) -> None:
+    """The Parquet file into the temporary table, in the order of the file."""
+    n = 0
     columns = ["n", "nth", *EFFECT_COLUMNS]
     for batch in _batches(path):
-        rows = []
-        for values in batch:
-            n += 1
-            nth = seen[values[0]] = seen.get(values[0], 0) + 1
-            rows.append((n, nth, *values))
-        digest.update(repr(rows).encode())
+        rows = [(number, 1, *values) for number, values in enumerate(batch, n + 1)]
+        n += len(rows)
         bulk(con, _effect, columns, rows)
-    return digest.hexdigest()
+    e = _effect.c
+    for (xkey,) in con.execute(sa.select(e.xkey).group_by(e.xkey).having(sa.func.count() > 1)).all():
+        same = con.execute(sa.select(e.n).where(e.xkey == xkey).order_by(e.n)).scalars().all()
+        for nth, number in enumerate(same, 1):
+            con.execute(sa.update(_effect).where(e.n == number).values(nth=nth))
 
 
-def _batches(path: str) -> Iterator[Iterator[tuple[Any, ...]]]:
+def _batches(path: str) -> Iterator[Iterable[tuple[Any, ...]]]:
     with fsio.open_read(path) as stream:
         source = pq.ParquetFile(stream)
         if missing := set(EFFECT_COLUMNS) - set(source.schema_arrow.names):
             raise Fault(f"effects: no column {', '.join(sorted(missing))}")
-        for batch in source.iter_batches(65536, columns=EFFECT_COLUMNS):
-            yield zip(*(_plain(batch.column(name).to_pylist(), name) for name in EFFECT_COLUMNS), strict=True)
+        for batch in source.iter_batches(16384, columns=EFFECT_COLUMNS, use_threads=False):
+            yield zip(*(_plain(batch.column(name), name) for name in EFFECT_COLUMNS), strict=True)
 
 
-def _plain(values: list[Any], name: str) -> list[Any]:
+def _plain(values: pa.Array, name: str) -> list[Any]:
     """Dates and missing values as text; sums must be whole numbers."""
     if name in TEXTS:
-        return [value if type(value) is str else "" if value is None else str(value) for value in values]
-    if any(type(value) is not int for value in values):
+        plain: list[Any] = values.cast(pa.string()).fill_null("").to_pylist()
+        return plain
+    if not pa.types.is_integer(values.type) or values.null_count:
         raise Fault(f"effects: {name} is not a whole number everywhere")
-    return values
+    whole: list[Any] = values.to_pylist()
+    return whole
+
+
+def seal(con: sa.Connection, job: int) -> str:
+    """SHA-256 over the moves of a job: it stands in the audit row of the answer, so later changes show."""
+    m = moves.c
+    told = (m.account_id, m.seq, m.stage, m.from_state, m.to_state, m.withheld, m.defect, m.kod, m.rule)
+    query = sa.select(*told, accounts.c.xkey, accounts.c.sumv).join(accounts, accounts.c.id == m.account_id)
+    digest = hashlib.sha256()
+    for row in con.execute(query.where(m.job_id == job).order_by(m.account_id, m.seq)).yield_per(10_000):
+        digest.update(repr(tuple(row)).encode())
+    return digest.hexdigest()
 
 
 def _conserved(con: sa.Connection, result: WorkResult, life: Life) -> None:

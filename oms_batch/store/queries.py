@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from oms_batch.store import audit, fsio
+from oms_batch.store.effects import seal
 from oms_batch.store.engine import Ledger
 from oms_batch.store.schema import (
     accounts,
@@ -23,6 +25,9 @@ from oms_batch.store.schema import (
     receipts,
     registers,
     resubmissions,
+)
+from oms_batch.store.schema import (
+    audit as audit_rows,
 )
 
 KNOWN_COLUMNS = ("xkey", "nth", "digest", "sumv", "state", "payer", "withheld")
@@ -177,12 +182,17 @@ def _place(con: sa.Connection, where: sa.ColumnElement[bool]) -> tuple[str, str]
 
 
 def verify(
-    ledger: Ledger, buckets: Mapping[str, str], from_anchor: audit.Anchor | None = None, files: bool = True
+    ledger: Ledger,
+    buckets: Mapping[str, str],
+    from_anchor: audit.Anchor | None = None,
+    files: bool = True,
+    seals: bool = True,
 ) -> dict[str, Any]:
     """Is everything accounted for?
 
     ``{"balanced": bool, "accounts": {sent, refused_1, refused_6, accepted_5, refused_2, waiting}, "sums": the same
-    in kopecks, "problems": ["CODE place", …]}``. ``files``: also look whether unpublished answers lie in the box.
+    in kopecks, "problems": ["CODE place", …]}``. ``files``: also look whether unpublished answers lie in the box;
+    ``seals``: also compare every move with the hash that the audit row of its answer carries.
     """
     counts = {"sent": 0, **dict.fromkeys(BUCKETS, 0)}
     sums = dict(counts)
@@ -200,6 +210,7 @@ def verify(
         for check in (_receipts, _jobs_idle, _job_totals, _last_moves, _twice):
             problems.extend(check(con, buckets))
         problems.extend(_box(con) if files else ())
+        problems.extend(_seals(con) if seals else ())
         problems.extend(audit.check(con, from_anchor))
     whole = all(one["sent"] == sum(one[bucket] for bucket in BUCKETS) for one in (counts, sums))
     return {"balanced": whole and not problems, "accounts": counts, "sums": sums, "problems": problems}
@@ -292,6 +303,24 @@ def _box(con: sa.Connection) -> Iterator[str]:
             yield f"PUBLISH_BLOCKED {number}"
         if not Path(path).is_absolute() or not fsio.exists(path) or fsio.hash_file(path)[0] != sha256:
             yield f"OUTBOX_LOST {number}"
+
+
+def _seals(con: sa.Connection) -> Iterator[str]:
+    """The moves of each answered job are those that were committed with its answer."""
+    told = sa.select(audit_rows.c.object, audit_rows.c.data).where(audit_rows.c.action == "answer")
+    said = {target: _sealed(data) for target, data in con.execute(told)}
+    by_itself = sa.and_(jobs.c.state == "answered", ~jobs.c.reason.like("job:%"))
+    for job in con.execute(sa.select(jobs.c.id).where(by_itself)).scalars().all():
+        sealed = said.get(f"job:{job}")
+        if sealed is None or (sealed and seal(con, job) != sealed):
+            yield f"JOB_SEAL {job}"
+
+
+def _sealed(data: str) -> str | None:
+    try:
+        return str(json.loads(data)["effects"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 # ---- lists for the desk -----------------------------------------------------------------------------
