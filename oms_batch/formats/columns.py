@@ -208,8 +208,10 @@ def convert(one: Field, column: pa.Array, memory: values.Typed | None, exotic: b
             wrong.extend((MISSING, int(i)) for i in np.flatnonzero(blank.to_numpy(zero_copy_only=False)))
     if memory is None:
         return _text(one, column, exotic, wrong), wrong
-    memory.trim()
     coded = column.dictionary_encode()
+    if one.type == "money" and (kopecks := _kopecks(coded.dictionary)) is not None:
+        return kopecks.take(coded.indices), wrong
+    memory.trim()
     distinct = coded.dictionary.to_pylist()
     typed = [memory[text] for text in distinct]
     if memory.bad and (bad := [i for i, text in enumerate(distinct) if text in memory.bad]):
@@ -218,6 +220,15 @@ def convert(one: Field, column: pa.Array, memory: values.Typed | None, exotic: b
     kind = arrow_type(one)
     made = pa.array(typed, pa.int32()).cast(kind) if one.type == "date" else pa.array(typed, kind)
     return made.take(coded.indices), wrong
+
+
+def _kopecks(texts: pa.Array) -> pa.Array | None:
+    """Sums that are all plain → kopecks at once; ``None`` when one is blank or odd: then each is looked at."""
+    if not pc.all(pc.match_substring_regex(texts, values.PLAIN_MONEY)).as_py():
+        return None
+    decimals = texts.cast(pa.decimal128(17, 2))  # exact; the low half of its 128 bits is the number of kopecks
+    halves = np.frombuffer(decimals.buffers()[1], dtype=np.int64)[2 * decimals.offset : 2 * (decimals.offset + len(decimals))]
+    return pa.array(halves[0::2])
 
 
 def _text(one: Field, column: pa.Array, exotic: bool, wrong: list[tuple[str, int]]) -> pa.Array:

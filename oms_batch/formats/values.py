@@ -16,6 +16,7 @@ from oms_batch.formats.layout import Field
 from oms_batch.model import parse_date
 
 _MONEY = re.compile(r"(-?)(\d{1,13})(?:\.(\d{1,2}))?", re.ASCII)
+PLAIN_MONEY = r"^[0-9]{1,13}(\.[0-9]{1,2})?$"  # RE2: no sign, nothing around it
 _INT = re.compile(r"-?\d{1,9}", re.ASCII)
 _NUMBER = re.compile(r"-?(\d{1,18})(?:\.(\d{1,9}))?", re.ASCII)
 _EPOCH = date(1970, 1, 1)
