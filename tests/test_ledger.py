@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import multiprocessing
+import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,9 +28,20 @@ STEM = "10276000001087604010011809"
 REFUSED = [state for state, bucket in PROFILE.buckets.items() if bucket.startswith("refused")]
 
 
-@pytest.fixture
-def book(tmp_path: Path) -> Iterator[ledger.Ledger]:
-    opened = ledger.open_ledger(tmp_path / "ledger.db")
+POSTGRES = os.environ.get("OMS_TEST_POSTGRES", "")  # postgresql+psycopg://user@host:port/database
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.skipif(not POSTGRES, reason="no server"))])
+def book(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ledger.Ledger]:
+    where: str | Path = tmp_path / "ledger.db"
+    if request.param == "postgres":
+        own = f"t{uuid.uuid4().hex}"
+        admin = sa.create_engine(POSTGRES)
+        with admin.begin() as con:
+            con.execute(sa.text(f"CREATE SCHEMA {own}"))
+        admin.dispose()
+        where = f"{POSTGRES}?options=-csearch_path%3D{own}"
+    opened = ledger.open_ledger(where)
     yield opened
     opened.close()
 
@@ -118,6 +131,8 @@ def test_something_else_in_place_of_the_ledger(tmp_path: Path) -> None:
 
 
 def test_durable_settings_are_on(book: ledger.Ledger) -> None:
+    if book.engine.dialect.name != "sqlite":
+        pytest.skip("SQLite's own settings")
     with book.read() as con:
         told = {
             name: con.exec_driver_sql(f"PRAGMA {name}").scalar()
