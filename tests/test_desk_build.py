@@ -12,9 +12,14 @@ from typing import Any
 
 import duckdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lxml import etree
 
-from oms_batch.desk.build import BuildReport, Header, Resubmission, Source, build_register, new_key
+from oms_batch.desk.again import Resubmission, new_key
+from oms_batch.desk.build import BuildReport, Header, Source, build_register
+from oms_batch.desk.source_xml import find_accounts
+from oms_batch.desk.wire import load_wire
 from oms_batch.errors import Refusal, WrongState
 from oms_batch.exchange import Profile, load_profile
 from oms_batch.formats.layout import load_layout
@@ -423,3 +428,80 @@ def test_what_is_built_is_read_without_a_structural_finding(profile: Profile) ->
         assert (
             con.execute("SELECT count(DISTINCT idcase), count(DISTINCT xkey) FROM z_sl").fetchone() == (accounts,) * 2
         )
+
+
+def test_what_a_mis_register_has_beside_its_patients_comes_along(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, _ = build(profile, [month()])
+    capita = b'<account_elem_f><account_elem type_acc="1" amountl="5.00" amount="5.00" n_all="1"/></account_elem_f>'
+    other = b'<account_elem_s><account_elem type_acc="1" amountl="6.00"/></account_elem_s>'
+    staff = '<personals surname=\'Врачёва\' ss="1"><specializations spec="76"/></personals>'.encode("cp1251")
+    odd = original.replace(b"</account_sum>", capita + other + b"</account_sum>").replace(
+        b"</patients>", b"</patients>" + staff + staff
+    )
+    for block in (5, 1 << 18):
+        monkeypatch.setattr("oms_batch.desk.source_xml._BLOCK", block)
+        document, report = build(profile, [io.BytesIO(odd), [person(5), account(5, "P5")]])
+        root = etree.fromstring(document)
+        assert capita + other + b"</account_sum>" in document and document.count(staff) == 2
+        assert [one.tag for one in root[0][0]] == ["account_sum", "patients", "personals", "personals"]
+        assert report.accounts == 4
+    out = io.BytesIO()
+    with pytest.raises(Refusal) as caught:
+        build_register(profile, header(), [Source(io.BytesIO(odd), "a"), Source(io.BytesIO(odd), "b")], [], out)
+    assert [one for one in caught.value.problems if one.place == "account_elem_f"] and not out.getvalue()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 10**9), min_size=1, max_size=4), max_size=5),
+    st.booleans(),
+    st.integers(0, 3),
+)
+def test_property_nothing_is_lost_or_doubled(persons: list[list[int]], renumber: bool, billed_again: int) -> None:
+    profile = load_profile("yaroslavl")
+    rows, number = [], 100
+    for at, sums in enumerate(persons):
+        rows.append(person(at))
+        for kopecks in sums:
+            number += 1
+            rows.append(account(number, f"P{at}", sumv=f"{kopecks // 100},{kopecks % 100:02d}"))
+    before, _ = build(profile, [month()])
+    old = [again(before, one) for one in range(1, 1 + billed_again)]
+    document, report = build(profile, [rows_csv(rows) if rows else io.BytesIO(b"row;up\n")], old, renumber=renumber)
+    want = sum(map(sum, persons)) + sum((123450, 10000, 1010)[:billed_again])
+    found = accounts_of(document)
+    total = etree.fromstring(document).find("body/bill/account_sum/account_elem_t/account_elem").get("amountl")
+    assert (report.accounts, report.kopecks) == (len(found), want)
+    assert len(found) == sum(map(len, persons)) + billed_again
+    assert total == f"{want // 100}.{want % 100:02d}"
+    assert len({one.get("n_pp") for one in found}) == len({one.get("xkey") for one in found}) == len(found)
+    back, second = build(profile, [io.BytesIO(document)])
+    assert (second.accounts, second.kopecks) == (report.accounts, want)
+    assert re.findall(rb"<patient .*?</patient>", back, re.S) == re.findall(rb"<patient .*?</patient>", document, re.S)
+
+
+def test_accounts_are_found_in_a_document_by_their_keys(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = load_wire(profile)
+    for encoding in profile.data["encodings"]:
+        before, _ = build(profile, [month()], header=header(encoding=encoding))
+        doubled = before.replace(f'xkey="{KEY}3"'.encode(), f'xkey="{KEY}1"'.encode())
+        for block in (11, 1 << 18):
+            monkeypatch.setattr("oms_batch.desk.source_xml._BLOCK", block)
+            found = list(find_accounts(io.BytesIO(doubled), "s", wire, tuple(profile.data["encodings"]), {f"{KEY}1"}))
+            assert [(one.xkey[-1], one.nth, one.encoding) for one in found] == [("1", 1, encoding), ("1", 2, encoding)]
+            for one in found:
+                assert one.account in doubled and one.account.startswith(b"<personal_account ")
+                assert one.patient.startswith(b"<patient ") and b"<personal_account" not in one.patient
+    one = found[0]
+    document, _ = build(profile, [], [Resubmission(one.patient, one.account, one.encoding, "primary", "1")])
+    assert accounts_of(document)[0].get("x_key2") == f"{KEY}1"
+
+
+def test_an_account_is_not_billed_twice_from_a_source_and_from_the_desk(profile: Profile) -> None:
+    before, _ = build(profile, [month()])
+    out = io.BytesIO()
+    with pytest.raises(Refusal) as caught:
+        build_register(profile, header(), [Source(rows_csv(month()), "s")], [again(before, 2)], out)
+    assert [(one.code, one.place) for one in caught.value.problems] == [("SRC_DUPLICATE", f"again {KEY}2 xkey")]

@@ -8,25 +8,23 @@ billed again, and eight bytes for each key and number.
 from __future__ import annotations
 
 import io
-import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import blake2b
 from typing import BinaryIO
 
-from oms_batch.desk import corrections as mend
 from oms_batch.desk import fragment
+from oms_batch.desk.again import Again, Resubmission, bill_again, set_column
 from oms_batch.desk.source_csv import Reading, Record, read_csv, render
 from oms_batch.desk.source_xml import Expected, read_xml
-from oms_batch.desk.sources import AccountPart, PatientPart, Problems, Sums, cut_patient
-from oms_batch.desk.wire import Wire, canonical, kopecks, load_wire
+from oms_batch.desk.sources import AccountPart, PatientPart, Problems, Sums
+from oms_batch.desk.wire import Wire, canonical, load_wire
 from oms_batch.errors import SetupError, WrongState
 from oms_batch.exchange import Profile
 from oms_batch.model import NamedFile, Totals, roubles
 
 _BLOCK = 1 << 20
-_NAMES = uuid.UUID("5b6f5f0e-6f0d-5c8f-9a55-6f6d732d6261")  # our own name space for keys of accounts billed again
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +45,6 @@ class Source:
 
     stream: BinaryIO
     label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Resubmission:
-    """An account to be billed again: its bytes and its patient's as they were sent or answered.
-
-    ``kind`` is ``primary`` or ``repeat``, ``refused_in`` the number of the register that refused it.
-    """
-
-    patient: bytes
-    account: bytes
-    encoding: str
-    kind: str
-    refused_in: str
-    corrections: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(slots=True)
@@ -101,39 +84,32 @@ def build_register(
     if encoding not in profile.data["encodings"]:
         raise WrongState("ENCODING", encoding)
     builder = _Builder(wire, encoding, BuildReport(encoding), Problems(limit), scratch or io.BytesIO(), renumber)
-    again = [_again(one, profile, desk, wire, header, builder) for one in resubmitted]
+    again = [bill_again(one, profile, desk, wire, encoding, header.named.register) for one in resubmitted]
+    builder.report.lineage = [(one.old, one.part.xkey, one.kind) for one in again]
     builder.wait_for(again)
     primary = profile.data["account_kind"]["primary"]
     reading = Reading(wire, {**desk["defaults"], "z_sl.pr_nov": primary}, desk["sums"]["main_part"], encoding)
     expected = _expected(profile, header)
+    beside = _beside(wire)
     for source in sources:
         before = Totals(builder.report.accounts, builder.report.kopecks)
-        for patient in _open(source, reading, expected, builder.problems):
+        for patient in _open(source, reading, expected, builder.problems, beside):
             builder.take(patient)
         after = Totals(builder.report.accounts, builder.report.kopecks)
         builder.report.sources.append((source.label, after - before))
     builder.take_rest(again)
+    for path in _once(wire):
+        if len(beside[path]) > 1:
+            builder.problems.add("SRC_DUPLICATE", wire.elements[path].name, expected=1, found=len(beside[path]))
     builder.problems.raise_if_any()
     head, tail = _frame(wire, profile, desk, header, builder.sums, encoding)
-    out.write(head)
+    sums_end = head.rindex(b"</", 0, head.rindex(b"<"))
+    out.write(head[:sums_end] + b"".join(piece for path in _once(wire) for piece in beside[path]) + head[sums_end:])
     builder.copy(out)
-    out.write(tail)
+    after_patients = tail.index(b">") + 1
+    staff = b"".join(b"\n" + piece for piece in beside[wire.rows["personal"]])
+    out.write(tail[:after_patients] + staff + tail[after_patients:])
     return builder.report
-
-
-def new_key(old: str, register: str) -> str:
-    """The key of an account billed again: always the same for the same account and register."""
-    return str(uuid.uuid5(_NAMES, f"{register}\n{old}"))
-
-
-@dataclass(slots=True)
-class _Again:
-    """An account billed again, ready but for its number."""
-
-    head: bytes
-    tail: bytes
-    part: AccountPart
-    placed: bool = False
 
 
 @dataclass(slots=True)
@@ -148,15 +124,15 @@ class _Builder:
     keys: set[int] = field(default_factory=set)
     numbers: set[int] = field(default_factory=set)
     last: int = 0
-    waiting: dict[bytes, list[_Again]] = field(default_factory=dict)
-    inserts: list[tuple[int, list[_Again]]] = field(default_factory=list)
+    waiting: dict[bytes, list[Again]] = field(default_factory=dict)
+    inserts: list[tuple[int, list[Again]]] = field(default_factory=list)
     size: int = 0
 
     def write(self, data: bytes) -> None:
         self.scratch.write(data)
         self.size += len(data)
 
-    def wait_for(self, again: list[_Again]) -> None:
+    def wait_for(self, again: list[Again]) -> None:
         for one in again:
             self.waiting.setdefault(_shell(one.head, one.tail), []).append(one)
 
@@ -176,13 +152,13 @@ class _Builder:
         if self.waiting and (same := self.waiting.pop(_shell(patient.head, patient.tail), None)):
             self.inserts.append((self.size, same))
             self.report.merged += len(same)
-            for one in same:
-                one.placed = True
         self.write(patient.tail)
 
-    def take_rest(self, again: list[_Again]) -> None:
+    def take_rest(self, again: list[Again]) -> None:
         """Number the accounts billed again, and give those who found no patient one of their own."""
         for one in again:
+            if _hash(one.old) in self.keys:  # a source bills it once more under its old key
+                self.problems.add("SRC_DUPLICATE", f"{one.part.place} xkey")
             self.count(one.part)
             if not self.problems.rows:
                 one.part.data = self.numbered(one.part)
@@ -195,7 +171,7 @@ class _Builder:
             self.write(group[0].tail)
 
     def count(self, part: AccountPart) -> None:
-        key = int.from_bytes(blake2b(part.xkey.encode(), digest_size=8).digest())
+        key = _hash(part.xkey)
         if key in self.keys:
             self.problems.add("SRC_DUPLICATE", f"{part.place} xkey")
         self.keys.add(key)
@@ -220,7 +196,7 @@ class _Builder:
         self.last = max(self.last, value)
         if number == str(value):
             return part.data
-        return _set(part.data, self.wire, "idcase", str(value), self.encoding)
+        return set_column(part.data, self.wire, "idcase", str(value), self.encoding)
 
     def copy(self, out: BinaryIO) -> None:
         """The patients from the scratch stream, with the accounts billed again put into their places."""
@@ -235,87 +211,13 @@ class _Builder:
                 out.write(one.part.data)
 
 
+def _hash(key: str) -> int:
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest())
+
+
 def _shell(head: bytes, tail: bytes) -> bytes:
     """What tells one patient's bytes from another's; white space around the element does not count."""
     return blake2b(head.strip() + b"\0" + tail.strip(), digest_size=16).digest()
-
-
-def _set(data: bytes, wire: Wire, column: str, value: str, encoding: str) -> bytes:
-    """An account with one of the columns that only the program sets."""
-    space = len(data) - len(data.lstrip())
-    return data[:space] + mend.apply(data[space:], [(f"z_sl.{column}", value)], wire, encoding)
-
-
-def _again(
-    one: Resubmission,
-    profile: Profile,
-    desk: dict[str, dict[str, list[str]]],
-    wire: Wire,
-    header: Header,
-    builder: _Builder,
-) -> _Again:
-    """An account as it is billed again: marks off, corrections in, sums claimed afresh, new key, old key behind."""
-    encoding = builder.encoding
-    fixed = desk["corrections"]["fixed"]
-    gone = _marks(wire, desk["answer_marks"]["elements_of"])
-    person_path, account_path = wire.rows["pers"], wire.rows["z_sl"]
-    head, tail = cut_patient(one.patient.strip(), wire, one.encoding)
-    patient = fragment.remove(fragment.transcode(head + tail, one.encoding, encoding), person_path, encoding, gone)
-    account = fragment.transcode(one.account.strip(), one.encoding, encoding)
-    account = fragment.remove(account, account_path, encoding, gone)
-    for_patient, for_account = mend.split(one.corrections, wire, fixed)
-    patient = mend.apply(patient, for_patient, wire, encoding, "pers", fixed)
-    account = mend.apply(account, for_account, wire, encoding, "z_sl", fixed)
-    account, sums = _claim(account, wire, encoding)
-    node = fragment.parse(account, account_path, encoding)
-    old = fragment.value(account, node, wire.attribute("z_sl", "xkey").name, encoding) or ""
-    if not old:
-        raise WrongState("FIELD_ABSENT", "z_sl.xkey")
-    key = new_key(old, header.named.register)
-    kind = profile.data["account_kind"][one.kind]
-    for column, value in (("xkey", key), ("x_key2", old), ("pr_nov", kind), ("ident_r", one.refused_in)):
-        account = _set(account, wire, column, value, encoding)
-    head, tail = cut_patient(patient, wire, encoding)
-    builder.report.lineage.append((old, key, one.kind))
-    return _Again(
-        b"\n" + head, tail, AccountPart(b"\n" + account, key, "", sums, f"again {len(builder.report.lineage)}")
-    )
-
-
-def _marks(wire: Wire, names: Iterable[str]) -> set[str]:
-    """Paths of the elements that carry the other side's marks; a container of nothing else goes as a whole."""
-    found = set()
-    for name in names:
-        path = wire.attribute(*name.split(".")).path
-        above = wire.elements[path.rpartition("/")[0]]
-        alone = len(above.children) == 1 and not above.attributes and not above.table
-        found.add(above.path if alone else path)
-    return found
-
-
-def _claim(account: bytes, wire: Wire, encoding: str) -> tuple[bytes, Sums]:
-    """Accepted sums put back to the claimed ones (so the organisation sends them); the sums of the account."""
-    sums: Sums = {}
-    for table in ("z_sl_sum", "usl_sum"):
-        part_name, claimed_name, accepted_name = (
-            wire.attribute(table, one).name for one in ("type_acc", "suml", "sum_acc")
-        )
-        count = len(fragment.parse(account, wire.rows["z_sl"], encoding).rows(wire.rows[table]))
-        for at in range(count):
-            node = fragment.parse(account, wire.rows["z_sl"], encoding).rows(wire.rows[table])[at]
-            claimed = fragment.value(account, node, claimed_name, encoding) or ""
-            if fragment.value(account, node, accepted_name, encoding) != claimed:
-                part = fragment.value(account, node, part_name, encoding) or ""
-                account = fragment.set_attribute(account, node, accepted_name, claimed, encoding)
-            else:
-                part = fragment.value(account, node, part_name, encoding) or ""
-            if table == "z_sl_sum" and claimed:
-                try:
-                    before = sums.get(part, (0, 0))
-                    sums[part] = (before[0] + kopecks(claimed), before[1] + kopecks(claimed))
-                except ValueError:
-                    raise WrongState("VALUE_TYPE", f"z_sl_sum[{at + 1}].suml") from None
-    return account, sums
 
 
 def _expected(profile: Profile, header: Header) -> Expected:
@@ -332,11 +234,23 @@ def _expected(profile: Profile, header: Header) -> Expected:
     )
 
 
-def _open(source: Source, reading: Reading, expected: Expected, problems: Problems) -> Iterable[PatientPart]:
+def _once(wire: Wire) -> list[str]:
+    """Blocks of sums that only the MIS knows (per-capita, by invoice): one of each at most."""
+    return [wire.rows[table].rpartition("/")[0] for table in ("sum_f", "sum_s")]
+
+
+def _beside(wire: Wire) -> dict[str, list[bytes]]:
+    """What is taken over from a MIS register beside its patients: those blocks, and the staff."""
+    return {path: [] for path in (*_once(wire), wire.rows["personal"])}
+
+
+def _open(
+    source: Source, reading: Reading, expected: Expected, problems: Problems, beside: dict[str, list[bytes]]
+) -> Iterable[PatientPart]:
     start = source.stream.read(64)
     source.stream.seek(0)
     if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<" or start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return read_xml(source.stream, source.label, reading.wire, expected, reading.encoding, problems)
+        return read_xml(source.stream, source.label, reading.wire, expected, reading.encoding, problems, beside)
     return read_csv(source.stream, source.label, reading, problems)
 
 

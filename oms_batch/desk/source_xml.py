@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 from xml.parsers import expat
@@ -24,14 +24,22 @@ class Expected:
 
 
 def read_xml(
-    stream: BinaryIO, label: str, wire: Wire, expected: Expected, encoding: str, problems: Problems
+    stream: BinaryIO,
+    label: str,
+    wire: Wire,
+    expected: Expected,
+    encoding: str,
+    problems: Problems,
+    beside: dict[str, list[bytes]],
 ) -> Iterator[PatientPart]:
     """The patients of a register document, in the code page ``encoding``.
+
+    ``beside`` names (by path) elements outside the patients that are to be taken over; their bytes are added to it.
 
     Refuses a document that is not well-formed, has a DOCTYPE, text, comments or another code page
     than the profile allows, or whose head is not ours (codes ``XML_…``, ``HDR_…``).
     """
-    walk = _Walk(label, wire, expected, encoding, problems)
+    walk = _Walk(label, wire, expected, encoding, problems, beside)
     while block := stream.read(_BLOCK):
         walk.feed(block)
         yield from walk.ready
@@ -43,8 +51,19 @@ def read_xml(
 class _Walk:
     """One parse: the offsets of patients and accounts, and the bytes since the open patient began."""
 
-    def __init__(self, label: str, wire: Wire, expected: Expected, encoding: str, problems: Problems) -> None:
+    def __init__(
+        self,
+        label: str,
+        wire: Wire,
+        expected: Expected,
+        encoding: str,
+        problems: Problems,
+        beside: dict[str, list[bytes]],
+    ) -> None:
         self.label, self.wire, self.expected, self.target, self.problems = label, wire, expected, encoding, problems
+        self.beside = beside
+        self.beside_at = {tuple(path.split("/")[1:]) for path in beside}
+        self.beside_depths = {len(path) for path in self.beside_at}
         self.source = "utf-8"
         self.ready: list[PatientPart] = []
         self.stack: list[str] = []
@@ -117,6 +136,8 @@ class _Walk:
             self.check_head(dict(zip(attributes[::2], attributes[1::2], strict=True)))
         elif depth == len(self.person) and self.stack == self.person:
             self.start, self.accounts = self.parser.CurrentByteIndex, []
+        elif self.start < 0 and depth in self.beside_depths and tuple(self.stack) in self.beside_at:
+            self.start = self.parser.CurrentByteIndex
         elif depth == len(self.account) - 1 and self.stack == self.account[:-1]:
             self.holder = self.parser.CurrentByteIndex
         elif depth == len(self.account) and self.stack == self.account:
@@ -134,6 +155,9 @@ class _Walk:
             self.accounts.append((self.end(), *self.key, self.sums, self.place))
         elif depth == len(self.person) and self.stack == self.person:
             self.finish()
+        elif self.start >= 0 and depth in self.beside_depths and tuple(self.stack) in self.beside_at:
+            self.beside["/" + "/".join(self.stack)].append(self.piece(self.start, self.end()))
+            self.start = -1
         self.stack.pop()
 
     def end(self) -> int:
@@ -162,7 +186,8 @@ class _Walk:
         self.problems.raise_if_any()
 
     def piece(self, start: int, end: int) -> bytes:
-        return fragment.transcode(bytes(self.buffer[start - self.base : end - self.base]), self.source, self.target)
+        data = bytes(self.buffer[start - self.base : end - self.base])
+        return fragment.transcode(data, self.source, self.target or self.source)
 
     def finish(self) -> None:
         """The patient's element has ended: cut it at its accounts."""
@@ -181,3 +206,37 @@ class _Walk:
             head, tail, parts = self.piece(self.start, end), b"", []
         self.ready.append(PatientPart(b"\n" + head, tail, parts, self.place))
         self.start = -1
+
+
+@dataclass(frozen=True, slots=True)
+class FoundAccount:
+    """An account taken out of a register document: its patient without accounts, itself, their code page.
+
+    ``nth`` counts accounts with the same key in document order, from 1.
+    """
+
+    xkey: str
+    nth: int
+    patient: bytes
+    account: bytes
+    encoding: str
+
+
+def find_accounts(
+    stream: BinaryIO, label: str, wire: Wire, encodings: tuple[str, ...], wanted: Container[str]
+) -> Iterator[FoundAccount]:
+    """The accounts with these keys, in one pass over a register document that was sent or answered."""
+    walk = _Walk(label, wire, Expected({}, encodings), "", Problems(), {})
+    seen: dict[str, int] = {}
+    while True:
+        block = stream.read(_BLOCK)
+        walk.feed(block, last=not block)
+        for patient in walk.ready:
+            for part in patient.accounts:
+                if part.xkey in wanted:
+                    seen[part.xkey] = seen.get(part.xkey, 0) + 1
+                    shell = (patient.head + patient.tail).strip()
+                    yield FoundAccount(part.xkey, seen[part.xkey], shell, part.data.strip(), walk.source)
+        walk.ready.clear()
+        if not block:
+            return
