@@ -38,7 +38,9 @@ def sweep(site: Site, settling: spool.Settling, stop: Callable[[], bool] = lambd
         if stop():
             return
         try:
-            handled = _unread(site, entry) if entry.problem in UNREAD else _deliver(site, spool.claim(entry), entry.problem)
+            handled = (
+                _unread(site, entry) if entry.problem in UNREAD else _deliver(site, spool.claim(entry), entry.problem)
+            )
         except OSError as error:
             logs.event("file_access", level="error", partner=entry.partner, errno=error.errno or 0)
             continue
@@ -197,7 +199,9 @@ def _is_companion(site: Site, name: str) -> bool:
 
 def _keep_companion(site: Site, taken: spool.Taken) -> Handled:
     path = spool.archive(site.home, taken.path, taken.name, taken.sha256, clock.now())
-    ledger.log(site.ledger, taken.partner or "operator", "companion", path, {"sha256": taken.sha256, "size": taken.size})
+    ledger.log(
+        site.ledger, taken.partner or "operator", "companion", path, {"sha256": taken.sha256, "size": taken.size}
+    )
     return Handled(taken.name, taken.partner, "companion", notes={"path": path})
 
 

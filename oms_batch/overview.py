@@ -46,7 +46,9 @@ def awaited(site: Site, register: str, jobs: list[dict[str, Any]]) -> Iterator[A
             if stage != line.after or direction != ("out" if ours else "in"):
                 continue
             if not _come(done, line, payer, site):
-                yield Awaited(register, _letter(site, line, payer), line.stage, line.sender, _due(site, line.stage, row))
+                yield Awaited(
+                    register, _letter(site, line, payer), line.stage, line.sender, _due(site, line.stage, row)
+                )
     for line in site.profile.sends:
         if line.sender not in _parties(site) or not line.source:
             continue
@@ -110,7 +112,12 @@ def registers(site: Site, period: str = "") -> list[dict[str, Any]]:
                     for item in wait
                 ],
                 "parked": [
-                    {"file": row["name"], "reason": row["reason"], "waits_for": row["waits_for"], "until": row["deadline"]}
+                    {
+                        "file": row["name"],
+                        "reason": row["reason"],
+                        "waits_for": row["waits_for"],
+                        "until": row["deadline"],
+                    }
                     for row in parked
                 ],
             }

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oms_batch import clock
-from oms_batch.errors import WrongState, refuse
-from oms_batch.exchange import PAYER
+from oms_batch.errors import WrongState
 from oms_batch.i18n import _
+from oms_batch.formats import container
 from oms_batch.intake import names
 from oms_batch.model import NamedFile
 from oms_batch.routing import own_parties, recipient
@@ -27,6 +27,18 @@ def submit(site: Site, file: str) -> str:
     name = fsio.basename(file)
     named = names.identify(name, site.profile)
     return spool.drop(site.home, file, named.canonical)
+
+
+def pack_into_inbox(site: Site, document: str, named: NamedFile) -> str:
+    """Pack a document that we made and put it into our own drop; gives its path there."""
+    kind = site.profile.data["containers"][named.extension]
+    with fsio.scratch_folder(site.home.tmp) as folder:
+        path = f"{folder}/{named.canonical}"
+        with fsio.open_read(document) as source, fsio.create(path) as out:
+            member = site.profile.data["member"]
+            container.pack(kind, member, source, out, when=clock.now(), level=site.settings.zip_level)
+            fsio.fsync_file(out)
+        return submit(site, path)
 
 
 def reformulate(site: Site, register: str = "", payer: str = "") -> Iterator[Handled]:
@@ -92,14 +104,3 @@ def _run(site: Site, named: NamedFile, file: dict[str, str], handler: str, partn
     if job["state"] in ("answered", "refused"):
         return None
     return run_job(site, job)
-
-
-def payer_letter(site: Site, text: str) -> str:
-    """A payer letter given by an operator; ``Refusal`` NAME_SMO_UNKNOWN when no payer has it."""
-    letter = text.upper()
-    if letter and all(one.code != letter for one in site.profile.payers):
-        raise refuse("NAME_SMO_UNKNOWN", found=letter)
-    return letter
-
-
-__all__ = ["PAYER", "finalise", "payer_letter", "reformulate", "submit"]

@@ -41,7 +41,9 @@ def open_site(folder: str) -> Iterator[Site]:
     """Open a home made by ``init``; ``SetupError`` says what is missing or wrong in it."""
     home = Home.at(fsio.absolute(folder))
     if not fsio.exists(home.settings):
-        raise SetupError(_("{folder}: no {file} here; make a home with: oms-batch init").format(folder=folder, file=FILE_NAME))
+        raise SetupError(
+            _("{folder}: no {file} here; make a home with: oms-batch init").format(folder=folder, file=FILE_NAME)
+        )
     settings = load_settings(fsio.read_bytes(home.settings), str(home.root))
     home.create([one.folder for one in settings.partner])
     profile = load_profile(settings.profile, RuleData(str(home.rules)))

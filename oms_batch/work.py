@@ -5,14 +5,17 @@ Whatever calls it (a sweep, a recovery after a crash, an operator's command), a 
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from oms_batch import clock, i18n, logs
+from oms_batch.deadlines import deadline
 from oms_batch.deadlines import late as is_late
 from oms_batch.errors import Fault, Problem, Refusal, SetupError, WrongState
 from oms_batch.exchange import Hop
+from oms_batch.i18n import _
 from oms_batch.intake import names
 from oms_batch.model import NamedFile, Reply, Totals, WorkOrder, WorkResult
 from oms_batch.reply import protocol
@@ -63,7 +66,7 @@ def run_job(site: Site, job: dict[str, Any]) -> Handled:
         return _park(site, job, wait.code, wait.detail)
     except SetupError as error:
         logs.event("rules_or_books", level="error", job=job["id"])
-        return _park(site, job, "RULES", "", note=str(error))
+        return _park(site, job, "RULES", "rules", note=str(error))
     except Fault as fault:
         return _fail(site, job, fault)
     try:
@@ -106,7 +109,7 @@ def make_order(site: Site, job: dict[str, Any], named: NamedFile, way: Route) ->
     scratch, box = str(site.home.scratch(job["id"])), str(site.home.box_of(job["id"]))
     terms = site.profile.data["deadline"]
     known = f"{scratch}/known.parquet"
-    ledger.export_known(site.ledger, named.register, "" if line.stage == terms["stage"] else named.payer, known)
+    ledger.export_known(site.ledger, named.register, "", known)
     options: dict[str, Any] = {
         "hop": {"stage": line.stage, "sender": line.sender, "receiver": line.receiver},
         "direction": way.direction,
@@ -114,6 +117,8 @@ def make_order(site: Site, job: dict[str, Any], named: NamedFile, way: Route) ->
         "insured": str(site.home.insured) if fsio.exists(site.home.insured) else "",
         "zip_level": site.settings.zip_level,
         "job": job["id"],
+        "due": deadline(site.profile, named.period).isoformat() if line.stage == terms["stage"] else "",
+        "anchor": ledger.anchor(site.ledger).h,
         "partners": [one.model_dump() for one in site.settings.partner],
     }
     if way.direction == "out":
@@ -176,7 +181,9 @@ def _commit(site: Site, job: dict[str, Any], named: NamedFile, order: WorkOrder,
         companions=companions,
     )
     fsio.rmtree(order.scratch)
-    logs.event("answered", job=job["id"], stage=named.stage, accounts=result.sent.accounts, refused=result.refused.accounts)
+    logs.event(
+        "answered", job=job["id"], stage=named.stage, accounts=result.sent.accounts, refused=result.refused.accounts
+    )
     return Handled(
         job["name"],
         job["partner"],
@@ -209,18 +216,8 @@ def refuse_job(site: Site, job: dict[str, Any], refusal: Refusal) -> Handled:
     """The whole file is refused: a protocol for the folder's owner, the bytes are kept."""
     spool.finish(site.home, job["id"])
     box = str(site.home.box_of(job["id"]))
-    files = protocol.write(
-        refusal.problems,
-        refusal.total,
-        name=job["name"],
-        answer_to=job["canonical"],
-        receipt=f"{job['id']:08d}",
-        received_at=clock.parse(job["received_at"]),
-        sha256=job["sha256"],
-        rules=site.rules,
-    )
-    boxed: list[ledger.Boxed] = []
-    for order, (name, content) in enumerate(files, 1):
+    boxed = []
+    for order, (name, content) in enumerate(_protocol(site, job, refusal), 1):
         sha256, size = fsio.digest(content)
         reply = Reply(name, job["partner"], order, "protocol", sha256, size)
         path = box_path(box, reply)
@@ -229,6 +226,23 @@ def refuse_job(site: Site, job: dict[str, Any], refusal: Refusal) -> Handled:
     ledger.refuse(site.ledger, job["id"], [one.code for one in refusal.problems], boxed)
     logs.event("refused", job=job["id"], code=refusal.code)
     return _handled(job, "refused", refusal.code, problems=refusal.problems)
+
+
+def _protocol(site: Site, job: dict[str, Any], refusal: Refusal) -> list[tuple[str, bytes]]:
+    """The protocol for machines and the page for people; named by the file where its name is one, else by receipt."""
+    stem = job["canonical"].rpartition(".")[0] or f"receipt-{job['id']:08d}"
+    texts = protocol.load_texts(site.rules)
+    name = job["canonical"] or job["name"]
+    facts_of = [
+        (_("Received"), job["received_at"]),
+        (_("SHA-256"), job["sha256"]),
+        (_("Size, bytes"), str(job["size"])),
+        (_("Receipt"), f"{job['id']:08d}"),
+    ]
+    out = io.BytesIO()
+    protocol.write_protocol_page(refusal, out, name, facts_of, texts, lang=site.settings.lang)
+    machine = protocol.flk_p(refusal, name, f"{stem}.protocol.xml", texts)
+    return [(f"{stem}.protocol.xml", machine), (f"{stem}.protocol.html", out.getvalue())]
 
 
 def quarantine_job(site: Site, job: dict[str, Any], refusal: Refusal) -> Handled:

@@ -15,7 +15,7 @@ from oms_batch.cli import demo, desk, exchange, ledger, registers, rules
 from oms_batch.cli.texts import TextGroup, clean, option, print_json
 from oms_batch.errors import Fault, Refusal, SetupError, WrongState
 from oms_batch.i18n import N_, _
-from oms_batch.reply.problems import problem_text
+from oms_batch.problems import problem_text
 from oms_batch.ruledata import RuleData
 
 DONE, FOUND, USAGE, CANNOT, OUR_FAULT = 0, 1, 2, 3, 70
@@ -76,7 +76,12 @@ def _language(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     ),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@option("--home", envvar="OMS_BATCH_HOME", default=".", help=N_("The participant's home folder (default: $OMS_BATCH_HOME, else the current folder)."))
+@option(
+    "--home",
+    envvar="OMS_BATCH_HOME",
+    default=".",
+    help=N_("The participant's home folder (default: $OMS_BATCH_HOME, else the current folder)."),
+)
 @option(
     "--lang",
     type=click.Choice(i18n.LANGUAGES),
@@ -104,4 +109,4 @@ def main() -> None:
     program()
 
 
-__all__ = ["main", "program", "print_json"]
+__all__ = ["main", "print_json", "program"]

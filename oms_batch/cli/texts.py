@@ -76,10 +76,15 @@ def clean(text: object) -> str:
 def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[int] = ()) -> None:
     """A plain table, columns as wide as their longest cell; ``right``: numbers of right-aligned columns."""
     cells = [[clean(cell) for cell in row] for row in rows]
-    widths = [max(len(head[at]), *(len(row[at]) for row in cells)) if cells else len(head[at]) for at in range(len(head))]
+    widths = [
+        max(len(head[at]), *(len(row[at]) for row in cells)) if cells else len(head[at]) for at in range(len(head))
+    ]
 
     def line(row: Sequence[str]) -> str:
-        parts = [cell.rjust(width) if at in right else cell.ljust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        parts = [
+            cell.rjust(width) if at in right else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         return "  ".join(parts).rstrip()
 
     click.echo(line(list(head)))

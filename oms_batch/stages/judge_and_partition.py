@@ -47,5 +47,7 @@ def _nothing_flagged(bench: Bench) -> None:
     refused = Codes.of(bench.profile.data).refused
     rows = bench.con.execute("SELECT idcase, line FROM z_sl WHERE pay = ? ORDER BY n", [refused]).fetchall()
     if rows:
-        problems = [Problem("SET_NOT_SUBSET", f"n_pp {number}, line {at}") for number, at in rows[:LISTED]]
+        problems = [
+            Problem("SET_NOT_SUBSET", f"personal_account n_pp={number}, line {at}") for number, at in rows[:LISTED]
+        ]
         raise Refusal(problems, len(rows))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from oms_batch.errors import Fault, Problem, Refusal
 from oms_batch.exchange import Hop
 from oms_batch.i18n import pick
 from oms_batch.judge import books, engine, facts_view, identify, rulebook, verdict
+from oms_batch.judge.person import load_spelling
 from oms_batch.model import PlanRow, Totals, WorkResult
 from oms_batch.reply.marks import Codes, RuleText, Texts
 from oms_batch.stages.workbench import Bench, effects_path, save
@@ -38,15 +39,17 @@ def judge(bench: Bench, line: Hop, payer: str = "") -> Judged:
     with bench.timed("rules_load"):
         book = rulebook.load(profile.rules, line.rules, profile.id)
         editions = books.load_for(con, profile.rules, book)
-        facts_view.load(con, order.facts, bench.named.register)
+        facts_view.make_person_keys(con, load_spelling(profile.rules, profile.id))
+        facts_view.load_facts(con, order.facts, bench.named.register)
     with bench.timed("identify"):
-        if order.options.get("insured"):
-            identify.identify(con, order.options["insured"], profile)
+        identify.identify(con, order.options.get("insured"), profile)
         engine.seal(con, folders=[order.scratch])
     with bench.timed("judge"):
         plan = engine.run(con, book)
         _whole_register(bench, book)
         verdict.decide(con, book, payer=payer)
+        # answers name a defect by its number, rules by its key
+        con.execute("UPDATE verdicts SET defect = osn")
     return Judged(book, editions, plan, texts_of(bench, book), Codes.of(profile.data))
 
 
@@ -102,13 +105,11 @@ def result(bench: Bench, line: Hop, judged: Judged) -> WorkResult:
     """Save effects and facts, count what was sent and refused, and tell the conductor."""
     with bench.timed("effects"):
         save(effects_path(bench.order), [(bench.con, effects_sql(line))])
-        state = f"CASE WHEN v.refused THEN '{line.refused}' ELSE '{line.passed}' END"
-        sql = facts_view.rows_sql(bench.named.register, state, int(bench.order.options["job"]))
+        sql = facts_view.select_facts(bench.named.register, int(bench.order.options["job"]), line.passed, line.refused)
         save(f"{bench.order.box}/facts.parquet", [(bench.con, sql)])
     sent, refused = bench.totals(), refused_totals(bench)
-    status = "accepted" if refused == Totals() else "refused" if refused.accounts == sent.accounts else "partly"
     return WorkResult(
-        status,  # type: ignore[arg-type]
+        status_of(sent, refused),
         sent,
         refused,
         bench.replies,
@@ -119,6 +120,13 @@ def result(bench: Bench, line: Hop, judged: Judged) -> WorkResult:
         seconds=bench.seconds,
         notes={"causes": causes(bench, judged.texts)},
     )
+
+
+def status_of(sent: Totals, refused: Totals) -> Literal["accepted", "partly", "refused"]:
+    """What a register came to as a whole."""
+    if refused == Totals():
+        return "accepted"
+    return "refused" if refused.accounts == sent.accounts else "partly"
 
 
 def refused_totals(bench: Bench) -> Totals:

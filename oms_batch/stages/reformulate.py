@@ -6,12 +6,13 @@ Where nothing was flagged, the file goes on byte for byte as it came.
 
 from __future__ import annotations
 
-import json
-from typing import Any, BinaryIO
+import io
+from typing import Any, BinaryIO, cast
 
 from oms_batch.errors import Fault
 from oms_batch.model import Totals, WorkOrder, WorkResult
 from oms_batch.reply import reformulate, verify
+from oms_batch.reply.manifest import as_json
 from oms_batch.reply.marks import Codes
 from oms_batch.stages import heard
 from oms_batch.stages.workbench import Bench, effects_path, hop_of, save, workbench
@@ -27,8 +28,7 @@ def work(data: dict[str, Any]) -> dict[str, Any]:
         heard.prepare(bench.con, bench.profile, codes)
         manifest = _write(bench, codes)
         stem = bench.named.canonical.removesuffix(bench.named.extension)
-        text = json.dumps(manifest, ensure_ascii=False, indent=1).encode()
-        bench.put(f"{stem}.manifest.json", "", "manifest", lambda out: out.write(text))
+        bench.put(f"{stem}.manifest.json", "", "manifest", lambda out: out.write(as_json(manifest)))
         save(effects_path(order), [(bench.con, heard.effects_sql(line, order.named.payer, "NOT whole"))])
         sent = bench.totals(f"COALESCE(pay, '') <> '{codes.refused}'")
         return WorkResult(
@@ -66,12 +66,13 @@ def _write(bench: Bench, codes: Codes) -> dict[str, Any]:
 
     with bench.timed("answer"):
         if bench.totals(f"pay = '{codes.refused}'").accounts == 0:
-            return forward(bench)
+            forward(bench)
+            return cut(cast(BinaryIO, _Nowhere()))
         manifest: dict[str, Any] = bench.put_register(named.canonical, bench.order.partner, cut, prove)
         return manifest
 
 
-def forward(bench: Bench) -> dict[str, Any]:
+def forward(bench: Bench) -> None:
     """Nothing to leave out: the very bytes that the fund sent."""
 
     def copy(out: BinaryIO) -> None:
@@ -80,5 +81,13 @@ def forward(bench: Bench) -> dict[str, Any]:
                 out.write(block)
 
     bench.put(bench.named.canonical, bench.order.partner, "answer", copy)
-    with bench.source() as source:
-        return reformulate.unchanged(bench.con, source, register=bench.named.register, file=bench.named.canonical)
+
+
+class _Nowhere(io.RawIOBase):
+    """Takes bytes and keeps none: the manifest of a file that goes on unchanged."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, piece: Any) -> int:
+        return len(piece)

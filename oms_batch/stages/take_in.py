@@ -17,6 +17,7 @@ from oms_batch.reply.marks import Codes
 from oms_batch.reply.reformulate import check_flags
 from oms_batch.ruledata import RuleData
 from oms_batch.stages import heard
+from oms_batch.stages.judging import status_of
 from oms_batch.stages.workbench import Bench, effects_path, hop_of, save, workbench
 from oms_batch.store import tables
 
@@ -50,6 +51,7 @@ def _compare(bench: Bench, line: Hop, profile: Profile) -> None:
     """Every account is one that we sent and that waits for this answer; what is unmarked is byte-equal."""
     con, codes = bench.con, Codes.of(profile.data)
     tables.load_parquet(con, "known", bench.order.known)
+    con.execute("DELETE FROM known WHERE payer NOT IN ('', ?)", [bench.named.payer])
     heard.prepare(con, profile, codes)
     open_states = sources(profile, line)
     problems = [
@@ -90,7 +92,9 @@ def _complete(order: WorkOrder, profile: Profile, line: Hop, parts: list[tuple[B
     for bench, one in parts[1:]:
         keys = bench.con.execute("SELECT xkey, nth, idcase, line FROM heard").to_arrow_table()
         first.register("other_half", keys)
-        problems = _rows(first, "SET_PARTITION", "SELECT h.idcase, h.line FROM heard h JOIN other_half o USING (xkey, nth)")
+        problems = _rows(
+            first, "SET_PARTITION", "SELECT h.idcase, h.line FROM heard h JOIN other_half o USING (xkey, nth)"
+        )
         if problems:
             raise Refusal(problems[:LISTED], len(problems))
         open_states = sorted({*open_states, *sources(profile, one)})
@@ -107,7 +111,10 @@ def _complete(order: WorkOrder, profile: Profile, line: Hop, parts: list[tuple[B
 
 def _rows(con: Any, code: str, sql: str, parameters: dict[str, Any] | None = None) -> list[Problem]:
     rows = con.execute(sql + " ORDER BY 2", parameters or {}).fetchall()
-    return [Problem(code, f"n_pp {row[0]}, line {row[1]}", found=str(row[2] or "") if len(row) > 2 else "") for row in rows]
+    return [
+        Problem(code, f"personal_account n_pp={row[0]}, line {row[1]}", found=str(row[2] or "") if len(row) > 2 else "")
+        for row in rows
+    ]
 
 
 def _result(order: WorkOrder, parts: list[tuple[Bench, Hop]]) -> WorkResult:
@@ -115,7 +122,8 @@ def _result(order: WorkOrder, parts: list[tuple[Bench, Hop]]) -> WorkResult:
     save(path, [(bench.con, heard.effects_sql(line, order.named.payer)) for bench, line in parts])
     sent = sum((heard.totals(bench)[0] for bench, _line in parts), Totals())
     refused = sum((heard.totals(bench)[1] for bench, _line in parts), Totals())
-    status = "accepted" if not refused.kopecks and not refused.accounts else "refused" if sent == refused else "partly"
     causes = [row for bench, _line in parts for row in heard.summary(bench)]
     seconds = {step: spent for bench, _line in parts for step, spent in bench.seconds.items()}
-    return WorkResult(status, sent, refused, [], effects=path, seconds=seconds, notes={"causes": causes})  # type: ignore[arg-type]
+    return WorkResult(
+        status_of(sent, refused), sent, refused, [], effects=path, seconds=seconds, notes={"causes": causes}
+    )

@@ -8,9 +8,12 @@ from typing import Any, BinaryIO
 
 from oms_batch.errors import Fault
 from oms_batch.exchange import Hop
-from oms_batch.reply import flk, page, receipt as receipts, workbook
+from oms_batch.i18n import pick
+from oms_batch.reply import flk, manifest, page, workbook
+from oms_batch.reply import receipt as receipts
 from oms_batch.reply.document import HeadChange, Part, write_part
-from oms_batch.stages.judging import Judged
+from oms_batch.reply.rows import About
+from oms_batch.stages.judging import Judged, refused_totals, status_of
 from oms_batch.stages.workbench import Bench
 
 
@@ -85,38 +88,62 @@ def _flk(bench: Bench, judged: Judged, name: str, keep: str) -> Any:
 def report(bench: Bench, judged: Judged, partner: str | None = None) -> None:
     """The readable twins of the answer, for people: one workbook and one page."""
     stem = bench.named.canonical.removesuffix(bench.named.extension)
-    about = {
-        "register": bench.named.register,
-        "file": bench.named.canonical,
-        "period": bench.named.period,
-        "received_at": bench.order.received_at,
-        "late": bench.order.late,
-        "from": bench.order.own.get("name", ""),
-        "rulebook": judged.book.fingerprint,
-    }
-    for twin, ending in ((workbook, "xlsx"), (page, "html")):
-        name = f"{stem}.report.{ending}"
-        bench.put(
-            name,
-            bench.order.partner if partner is None else partner,
-            "report",
-            lambda out, twin=twin: twin.write(bench.con, out, about, judged.plan, judged.texts, lang=bench.order.lang),
-        )
+    about = about_of(bench, judged)
+    lang, to = bench.order.lang, bench.order.partner if partner is None else partner
+    bench.put(
+        f"{stem}.report.xlsx",
+        to,
+        "report",
+        lambda out: workbook.write_workbook(
+            bench.con, out, about, judged.texts, judged.plan, scratch=bench.order.scratch, lang=lang
+        ),
+    )
+    bench.put(
+        f"{stem}.report.html",
+        to,
+        "report",
+        lambda out: page.write_page(bench.con, out, about, judged.texts, judged.plan, lang=lang),
+    )
 
 
-def receipt(bench: Bench, judged: Judged, line: Hop) -> None:
-    """The receipt: what came, when, what was found, by which rules and books. It goes out last."""
-    del line
-    stem = bench.named.canonical.removesuffix(bench.named.extension)
-    document = receipts.build(
+def about_of(bench: Bench, judged: Judged) -> About:
+    """The head of the twins."""
+    stage, own = bench.profile.stages[bench.named.stage], bench.order.own
+    return About(
         file=bench.named.canonical,
-        sha256=bench.order.sha256,
+        title=pick(stage.title, stage.title_en),
+        sender=bench.order.partner,
+        receiver=own.get("name", ""),
+        period=bench.named.period,
         received_at=bench.order.received_at,
+        sent=bench.totals(),
+        refused=refused_totals(bench),
         late=bench.order.late,
         rulebook=judged.book.fingerprint,
         books=judged.editions,
-        plan=judged.plan,
-        replies=bench.replies,
-        sent=bench.totals(),
     )
-    bench.put(f"{stem}.receipt.json", bench.order.partner, "receipt", lambda out: out.write(document))
+
+
+def receipt(bench: Bench, judged: Judged, line: Hop) -> None:
+    """The receipt: what came, when, what was found, by which rules and books, in which files. It goes out last."""
+    order, refused, sent = bench.order, refused_totals(bench), bench.totals()
+    stem = bench.named.canonical.removesuffix(bench.named.extension)
+    document = receipts.receipt(
+        file=bench.named.canonical,
+        sha256=order.sha256,
+        size=order.size,
+        received_at=order.received_at,
+        sender=order.partner,
+        receiver=order.own["ogrn"],
+        status=status_of(sent, refused),
+        sent=sent,
+        refused=refused,
+        rulebook=judged.book.fingerprint,
+        books=judged.editions,
+        late=order.late,
+        due=order.options.get("due", ""),
+        anchor=order.options.get("anchor", ""),
+    )
+    document["answers"] = [{"file": one.name, "sha256": one.sha256, "size": one.size} for one in bench.replies]
+    document["stage"] = line.stage
+    bench.put(f"{stem}.receipt.json", order.partner, "receipt", lambda out: out.write(manifest.as_json(document)))

@@ -124,21 +124,30 @@ def workbench(
     """
     i18n.set_language(order.lang)
     profile = load_profile(order.profile, RuleData(order.options.get("overlay", "")))
-    document = f"{order.scratch}/{label}.xml"
+    packed_path, document = source or order.source, f"{order.scratch}/{label}.xml"
     con = tables.open_tables(f"{order.scratch}/{label}.duckdb", order.limits)
     started = clock.monotonic()
-    about = named or order.named
+    about, limits = named or order.named, _container_limits(order)
     try:
-        limits = container.Limits.of(order.limits)
-        with fsio.open_read(source or order.source) as packed, fsio.create(document) as out:
-            container.unpack(packed, profile.data["member"], out, limits)
-        with fsio.open_read(document) as stream:
-            read = register.read_register(stream, about, profile, con, limits)
-        bench = Bench(order, profile, about, con, document, read.encoding)
-        bench.seconds["read"] = clock.monotonic() - started
+        with fsio.open_read(packed_path) as packed, fsio.create(document) as unpacked:
+            size = fsio.stat_open(packed).size
+            workers = int(order.limits.get("workers", 1))
+            taken = register.read_register(
+                packed, size, about, profile, con, scratch=unpacked, workers=workers, limits=limits
+            )
+        bare = taken.kind == "xml"
+        bench = Bench(order, profile, about, con, packed_path if bare else document, taken.result.encoding)
+        bench.seconds["unpack"] = clock.monotonic() - started - taken.result.seconds
+        bench.seconds["read"] = taken.result.seconds
         yield bench
     finally:
         con.close()
+
+
+def _container_limits(order: WorkOrder) -> container.Limits:
+    most = container.Limits()
+    packed, raw = (int(order.limits.get(name, 0)) << 20 for name in ("packed_mb", "raw_mb"))
+    return container.Limits(packed or most.packed, raw or most.raw, most.ratio)
 
 
 def effects_path(order: WorkOrder) -> str:

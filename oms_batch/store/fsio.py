@@ -309,9 +309,9 @@ def digest(data: bytes) -> tuple[str, int]:
 
 
 @contextmanager
-def scratch_folder() -> Iterator[str]:
-    """A folder of our own for work without a home; it goes when the work is done."""
-    folder = tempfile.mkdtemp(prefix="oms-batch-")
+def scratch_folder(below: Anywhere | None = None) -> Iterator[str]:
+    """A folder of our own, below a given one or for work without a home; it goes when the work is done."""
+    folder = tempfile.mkdtemp(prefix="oms-batch-", dir=below)
     try:
         yield folder
     finally:

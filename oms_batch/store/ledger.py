@@ -63,6 +63,7 @@ from oms_batch.store.queries import (
     refused,
     register_sums,
     status,
+    sums_by_care,
     verify,
 )
 
@@ -117,6 +118,7 @@ __all__ = [
     "retry",
     "start",
     "status",
+    "sums_by_care",
     "unarchived",
     "unfinished",
     "unpublished",

@@ -372,6 +372,16 @@ def register_sums(ledger: Ledger, register: str, payer: str, buckets: Mapping[st
     return found
 
 
+def sums_by_care(ledger: Ledger, register: str, payer: str, states: Sequence[str]) -> list[dict[str, Any]]:
+    """Accounts in these states of one register and payer by ``usl_ok``: ``usl_ok accounts kopecks`` (as billed)."""
+    c = accounts.c
+    found = sa.select(c.usl_ok, sa.func.count().label("accounts"), sa.func.sum(c.sumv).label("kopecks"))
+    where = (registers.c.name == register, c.payer == payer, c.state.in_(states))
+    with ledger.read() as con:
+        rows = con.execute(found.join(registers).where(*where).group_by(c.usl_ok).order_by(c.usl_ok)).mappings()
+        return [{**row, "kopecks": int(row["kopecks"])} for row in rows]
+
+
 def invoice_rows(ledger: Ledger, register: str = "") -> list[dict[str, Any]]:
     """Invoices made, of one register or of all."""
     query = sa.select(invoices).order_by(invoices.c.id)

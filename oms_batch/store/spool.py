@@ -235,6 +235,24 @@ def leftovers(home: Home, partners: Sequence[str]) -> list[Claim]:
     return sorted(found, key=lambda one: one.claim_id)
 
 
+def drop(home: Home, source: str, name: str) -> str:
+    """Put a copy of a file into the operator's own drop, whole or not at all; gives its path.
+
+    ``FileExistsError``: another file of this name waits there.
+    """
+    if safe_name(name) != name:
+        raise Fault("inbox: not a plain name")
+    spare, target = home.inbox / f".tmp-{uuid.uuid4().hex}", home.inbox / name
+    fsio.copy_hash(source, spare)
+    try:
+        fsio.rename_noreplace(spare, target)
+    except OSError:
+        fsio.unlink(spare)
+        raise
+    fsio.fsync_dir(home.inbox)
+    return str(target)
+
+
 # ---- P04 to P08: take --------------------------------------------------------------------------------
 
 
@@ -398,7 +416,7 @@ def sweep_tmp(home: Home, partners: Sequence[str] = ()) -> int:
             fsio.unlink(item.path)
             swept += 1
     old = clock.now().timestamp() - _STALE_SECONDS
-    for folder in (home.outbox, *(home.outbox / partner for partner in partners)):
+    for folder in (home.inbox, home.outbox, *(home.outbox / partner for partner in partners)):
         if not fsio.exists(folder):
             continue
         for item in fsio.scandir(folder):

@@ -44,11 +44,14 @@ def save(path: str, parts: Iterable[tuple[duckdb.DuckDBPyConnection, str]]) -> N
     with fsio.create(path) as stream:
         writer: pq.ParquetWriter | None = None
         for con, sql in parts:
-            reader = con.execute(sql).to_arrow_reader(65536)
+            cursor = con.cursor()  # its own, so that an unfinished result of the caller does not stand in the way
+            reader = cursor.sql(sql).to_arrow_reader(65536)
             if writer is None:
                 writer = pq.ParquetWriter(stream, reader.schema)
             for batch in reader:
                 writer.write_batch(batch.cast(writer.schema))
+            reader.close()
+            cursor.close()
         if writer is None:
             raise Fault("nothing to save")
         writer.close()

@@ -1,0 +1,142 @@
+"""Commands over the rules: list, stages, explain, test."""
+
+from __future__ import annotations
+
+import click
+
+from oms_batch.cli.common import DONE, FOUND, command, json_wanted, opened
+from oms_batch.cli.desk import tell_explanations
+from oms_batch.cli.texts import TextGroup, argument, option, print_json, print_table
+from oms_batch.desk.explain import explain
+from oms_batch.errors import WrongState
+from oms_batch.exchange import Profile, load_profile
+from oms_batch.i18n import N_, _, pick
+from oms_batch.judge import proof, rulebook
+
+DEFAULT_PROFILE = "yaroslavl"
+
+
+@click.group("rules", cls=TextGroup, help=N_("The rules: list, explain, prove on their own examples."))
+def rules_group() -> None:
+    """The rules."""
+
+
+def _profile() -> Profile:
+    """The profile of the home, or the default one where there is no home."""
+    with opened(optional=True) as site:
+        return site.profile if site else load_profile(DEFAULT_PROFILE)
+
+
+def _sets(profile: Profile) -> list[tuple[str, tuple[str, ...]]]:
+    """(who runs them, rule sets) for every line of the profile that has rules."""
+    return [(line.handler, line.rules) for line in (*profile.hops, *profile.sends) if line.rules]
+
+
+def _all_sets(profile: Profile) -> list[str]:
+    return list(dict.fromkeys(name for _handler, sets in _sets(profile) for name in sets))
+
+
+@command("list", help=N_("All rules in force, with what each refuses and why."))
+@option("--set", "only", default="", help=N_("Only the rules of this set, e.g. yaroslavl/fund."))
+def rules_list(only: str) -> int:
+    profile = _profile()
+    book = rulebook.load(profile.rules, _all_sets(profile), profile.id)
+    rows = [rule for rule in book.rules if not only or rule.set_name == only]
+    if json_wanted():
+        print_json(
+            [
+                {
+                    "code": rule.code,
+                    "set": rule.set_name,
+                    "title": rule.title,
+                    "title_en": rule.title_en,
+                    "severity": rule.severity,
+                    "defect": rule.defect,
+                    "official": list(rule.official),
+                    "basis": rule.basis,
+                    "status": rule.status,
+                }
+                for rule in rows
+            ]
+        )
+    else:
+        head = [_("code"), _("set"), _("severity"), _("defect"), _("fault")]
+        print_table(
+            head, [[one.code, one.set_name, one.severity, one.defect, pick(one.title, one.title_en)] for one in rows]
+        )
+        click.echo(_("Rules: {n}. Rulebook: {mark}").format(n=len(rows), mark=book.fingerprint[:16]))
+    return DONE
+
+
+@command("stages", help=N_("The stages of the exchange: which file goes from whom to whom and what happens to it."))
+def stages() -> int:
+    profile = _profile()
+    rows = []
+    for line in profile.hops:
+        stage = profile.stages[line.stage]
+        suffix = stage.digit + (profile.data["name"]["all_payers"] if stage.payers == "all" else "<s>")
+        rows.append(
+            [suffix, line.sender, line.receiver, line.handler, " ".join(line.emits), pick(stage.title, stage.title_en)]
+        )
+    if json_wanted():
+        names = ("suffix", "from", "to", "handler", "emits", "title")
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
+    else:
+        print_table([_("ends in"), _("from"), _("to"), _("what happens"), _("emits"), _("what it is")], rows)
+    return DONE
+
+
+@command("explain", help=N_("Everything known about one rule."))
+@argument("code")
+def rules_explain(code: str) -> int:
+    found = [one for one in explain(_profile(), code) if one.kind == "rule"]
+    if not found:
+        raise WrongState("CODE_UNKNOWN", code)
+    tell_explanations(found)
+    return DONE
+
+
+@command("test", help=N_("Run every rule on its own pass and fail examples."))
+@argument("codes", nargs=-1)
+def rules_test(codes: tuple[str, ...]) -> int:
+    profile = _profile()
+    book = rulebook.load(profile.rules, _all_sets(profile), profile.id)
+    results = proof.test_rules(book, profile.rules, codes)
+    wrong = [one for one in results if not one.ok]
+    if json_wanted():
+        print_json(
+            {
+                "examples": len(results),
+                "failed": [
+                    {
+                        "code": one.code,
+                        "kind": one.kind,
+                        "why": one.why,
+                        "expected": one.expected,
+                        "found": one.found,
+                        "reason": one.reason,
+                    }
+                    for one in wrong
+                ],
+            }
+        )
+    else:
+        for one in wrong:
+            text = _("✗ {code} {kind} “{why}”: expected {expected}, found {found} {reason}")
+            click.echo(
+                text.format(
+                    code=one.code, kind=one.kind, why=one.why, expected=one.expected, found=one.found, reason=one.reason
+                )
+            )
+        rules = len({one.code for one in results})
+        click.echo(
+            _("Examples: {n} of {rules} rules; wrong: {wrong}").format(n=len(results), rules=rules, wrong=len(wrong))
+        )
+    return FOUND if wrong else DONE
+
+
+def add_to(program: click.Group) -> None:
+    """Hang the group on the program."""
+    for one in (rules_list, stages, rules_explain, rules_test):
+        rules_group.add_command(one)
+    program.add_command(rules_group)

@@ -1,0 +1,116 @@
+"""How results are shown: lines for people, plain values for scripts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from oms_batch.cli.texts import clean, print_table
+from oms_batch.i18n import _
+from oms_batch.model import roubles
+from oms_batch.problems import problem_text
+from oms_batch.ruledata import RuleData
+from oms_batch.textform import roubles as pretty
+from oms_batch.work import Handled
+
+
+def handled_json(one: Handled) -> dict[str, Any]:
+    """One handled file for scripts."""
+    return {
+        "file": one.name,
+        "partner": one.folder,
+        "outcome": one.outcome,
+        "code": one.code,
+        "job": one.job,
+        "register": one.register,
+        "status": one.status,
+        "accounts": one.sent.accounts,
+        "sum": roubles(one.sent.kopecks),
+        "refused_accounts": one.refused.accounts,
+        "refused_sum": roubles(one.refused.kopecks),
+        "waits_for": one.waits_for,
+        "problems": [asdict(problem) for problem in one.problems],
+        "notes": one.notes,
+    }
+
+
+def tell_handled(one: Handled) -> None:
+    """One handled file for people: what became of it, and what to do."""
+    words = {
+        "answered": _("answered"),
+        "refused": _("REFUSED"),
+        "parked": _("waits"),
+        "duplicate": _("came before; the same answer goes out again"),
+        "quarantined": _("SET ASIDE for the operator"),
+        "failed": _("STOPPED by our own fault"),
+        "companion": _("kept beside its answer"),
+    }
+    head = f"{clean(one.name)}: {words[one.outcome]}"
+    if one.outcome == "answered":
+        text = _("accounts {n} for {sum}; refused {bad} for {bad_sum}")
+        head += ": " + text.format(
+            n=one.sent.accounts,
+            sum=pretty(one.sent.kopecks),
+            bad=one.refused.accounts,
+            bad_sum=pretty(one.refused.kopecks),
+        )
+    elif one.code:
+        head += f" [{one.code}]"
+    if one.waits_for:
+        head += " " + _("for a file of stage {stage}").format(stage=one.waits_for)
+    click.echo(head)
+    for problem in one.problems[:20]:
+        click.echo("    " + clean(problem_text(problem, RuleData())))
+    if one.notes.get("note"):
+        click.echo("    " + clean(one.notes["note"]))
+
+
+def tell_status(rows: list[dict[str, Any]]) -> None:
+    """The registers as a table, then what is awaited."""
+    if not rows:
+        click.echo(_("No registers yet."))
+        return
+    states = {"parked": _("parked"), "to_do": _("your turn"), "waiting": _("waiting"), "closed": _("closed")}
+    head = [
+        _("register"),
+        _("state"),
+        _("sent"),
+        _("sum"),
+        _("refused 1"),
+        _("refused 6"),
+        _("accepted 5"),
+        _("refused 2"),
+        _("waiting"),
+    ]
+    names = ("refused_1", "refused_6", "accepted_5", "refused_2", "waiting")
+    print_table(
+        head,
+        [
+            [
+                row["name"],
+                states[row["state"]],
+                row["accounts"]["sent"],
+                row["sums"]["sent"],
+                *(f"{row['accounts'][name]} / {row['sums'][name]}" for name in names),
+            ]
+            for row in rows
+        ],
+        right=(2, 3, 4, 5, 6, 7, 8),
+    )
+    for row in rows:
+        for item in row["waits_for"]:
+            text = _("{register}: file {stage}{payer} from {who} until {until}")
+            mine = _("{register}: make the file {stage}{payer} until {until}")
+            shown = (mine if item["from"] == "self" else text).format(
+                register=row["name"], stage=item["stage"], payer=item["payer"], who=item["from"], until=item["until"]
+            )
+            click.echo(("! " if item["overdue"] else "  ") + shown)
+        for item in row["parked"]:
+            click.echo(
+                "  "
+                + _("{file} waits: {reason} {stage}").format(
+                    file=item["file"], reason=item["reason"], stage=item["waits_for"]
+                )
+            )

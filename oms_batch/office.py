@@ -1,0 +1,319 @@
+"""The MO's desk joined with its ledger: refused accounts, corrections, the next register, invoices, experts.
+
+The values of corrections are personal data: they lie in the archive, the ledger knows where.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from oms_batch import clock, requests
+from oms_batch.desk import build, corrections, explain, invoice, refused, resubmit, sums
+from oms_batch.desk.wire import kopecks, load_wire
+from oms_batch.errors import Problem, Refusal, WrongState
+from oms_batch.exchange import MO, ROLES
+from oms_batch.i18n import _
+from oms_batch.intake import names
+from oms_batch.model import NamedFile
+from oms_batch.site import Site
+from oms_batch.stages import fragments
+from oms_batch.store import fsio, ledger
+
+SOURCE = "source"  # the "field" of a correction that takes the whole case anew from the MIS
+
+
+def _refused_states(site: Site) -> list[str]:
+    return resubmit.refused_states(site.profile)
+
+
+def refused_list(site: Site, **only: Any) -> list[refused.RefusedRow]:
+    """Refused accounts of all months with their explanation; ``only``: filters of ``ledger.refused``."""
+    rows = ledger.refused(site.ledger, _refused_states(site), **{key: value for key, value in only.items() if value})
+    return refused.refused_rows(site.profile, rows, clock.today())
+
+
+def one_refused(site: Site, account: str) -> dict[str, Any]:
+    """The one refused account with this key or number; ``WrongState`` ACC_UNKNOWN, ACC_SEVERAL."""
+    states = _refused_states(site)
+    for column in ("xkey", "idcase"):
+        found = [row for row in ledger.refused(site.ledger, states, **{column: account}) if row["desk"] != "resubmitted"]
+        if len(found) > 1:
+            raise WrongState("ACC_SEVERAL", ", ".join(f"{row['register']}: {row['xkey']}" for row in found[:5]))
+        if found:
+            return found[0]
+    known = any(row["xkey"] == account or row["idcase"] == account for row in ledger.refused(site.ledger, states))
+    raise WrongState("ACC_RESUBMITTED" if known else "ACC_NOT_REFUSED", account)
+
+
+def correct(site: Site, account: str, changes: Sequence[tuple[str, str]], who: str, why: str) -> int:
+    """Note corrections of a refused account, field by field; gives how many.
+
+    A field that does not exist or a value that does not fit is refused now (``WrongState``, ``Refusal``).
+    """
+    row = one_refused(site, account)
+    wire = load_wire(site.profile)
+    fixed = site.rules.toml(f"{site.profile.id}/desk.toml")["corrections"]["fixed"]
+    for field, value in changes:
+        corrections.check(field, value, wire, fixed)
+    for field, value in changes:
+        path = _keep(site, json.dumps({"field": field, "value": value}, ensure_ascii=False).encode())
+        ledger.correct(site.ledger, row["id"], field, path, who, why, _refused_states(site))
+    return len(changes)
+
+
+def correct_from(site: Site, account: str, file: str, who: str, why: str) -> None:
+    """Take the whole corrected case from a register document that the MIS wrote anew (same key)."""
+    row = one_refused(site, account)
+    content = fsio.read_bytes(fsio.absolute(file))
+    path = _keep(site, content)
+    if row["xkey"] not in fragments.cut(site.profile, path, {row["xkey"]}, str(site.home.tmp)):
+        raise WrongState("ACC_UNKNOWN", row["xkey"])
+    ledger.correct(site.ledger, row["id"], SOURCE, path, who, why, _refused_states(site))
+
+
+def _keep(site: Site, content: bytes) -> str:
+    sha256, _size = fsio.digest(content)
+    folder = site.home.archive / "corrections"
+    fsio.mkdirs(folder)
+    path = folder / f"{sha256}.json"
+    if not fsio.exists(path):
+        fsio.write_bytes_durable(path, content)
+    return str(path)
+
+
+def put_into_next(site: Site, account: str, who: str, force: str = "") -> str:
+    """F8: put a corrected refused account on the list for the next register; gives primary or repeat.
+
+    ``WrongState`` NOT_CORRECTED, DEFECT_FORBIDS, TOO_LATE unless ``force`` gives a reason; ACC_RESUBMITTED.
+    """
+    row = one_refused(site, account)
+    defect = explain.defect_of(site.rules, row)
+    may, why = resubmit.may_resubmit(site.profile, row, defect, clock.today(), force)
+    if not may:
+        raise WrongState(why, row["xkey"])
+    kind = resubmit.kind(site.profile, row)
+    if force:
+        ledger.log(site.ledger, who, "resubmit_forced", f"account:{row['id']}", {"why": why})
+    ledger.resubmit(site.ledger, row["id"], kind, who, _refused_states(site))
+    return kind
+
+
+# ---- the next register ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Built:
+    """A register that was built: where it lies, what is in it."""
+
+    path: str
+    report: build.BuildReport
+
+
+def build_register(
+    site: Site, period: str, files: Sequence[str], *, number: str = "1", zero: bool = False, day: date | None = None
+) -> Built:
+    """Build the main register of a period from source cases and the accounts on the list, into the inbox.
+
+    The next sweep sends it. ``WrongState`` NOTHING_TO_BILL when there is neither source nor account and no
+    zero register was asked for; ``Refusal`` names every bad row of a source.
+    """
+    named = main_name(site, period, number)
+    waiting = ledger.waiting_resubmissions(site.ledger) + ledger.waiting_resubmissions(site.ledger, named.register)
+    if not files and not waiting and not zero:
+        raise WrongState("NOTHING_TO_BILL", period)
+    header = build.Header(named, day or clock.today(), number, "oms-batch")
+    with ExitStack() as stack:
+        folder = stack.enter_context(fsio.scratch_folder(str(site.home.tmp)))
+        sources = [
+            build.Source(stack.enter_context(fsio.open_read(fsio.absolute(file))), fsio.basename(file)) for file in files
+        ]
+        patients = stack.enter_context(fsio.create(f"{folder}/patients"))
+        plain = f"{folder}/{site.profile.data['member']}"
+        with fsio.create(plain) as out:
+            report = build.build_register(
+                site.profile, header, sources, list(_again(site, waiting)), out, scratch=patients, renumber=bool(waiting)
+            )
+            fsio.fsync_file(out)
+        path = requests.pack_into_inbox(site, plain, named)
+    placed = {old: new for old, new, _kind in report.lineage}
+    ledger.place_resubmissions(
+        site.ledger, [(row["account_id"], named.register, placed[row["xkey"]]) for row in waiting if row["xkey"] in placed]
+    )
+    return Built(path, report)
+
+
+def main_name(site: Site, period: str, number: str) -> NamedFile:
+    """The name of our own main register of a period."""
+    if ROLES[site.settings.role] != MO:
+        raise WrongState("ROLE_STAGE", site.settings.role)
+    own, everyone = site.settings.own, site.profile.data["name"]["all_payers"]
+    stage = next(line.stage for line in site.profile.sends if line.sender == MO and not line.source)
+    extension = site.profile.data["name"]["extensions"][0]
+    return names.identify(f"{own.ogrn}{own.kpp}{period[2:4]}{period[5:]}{number}{stage}{everyone}{extension}", site.profile)
+
+
+def _again(site: Site, waiting: list[dict[str, Any]]) -> Iterator[build.Resubmission]:
+    """Accounts on the list with their bytes as they were sent, or as the MIS has corrected them since."""
+    by_file: dict[str, list[dict[str, Any]]] = {}
+    fixes = {row["account_id"]: _corrections(site, row["account_id"]) for row in waiting}
+    for row in waiting:
+        source = fixes[row["account_id"]][0] or _sent(site, row["register"])
+        by_file.setdefault(source, []).append(row)
+    for source, rows in by_file.items():
+        cut = fragments.cut(site.profile, source, {row["xkey"] for row in rows}, str(site.home.tmp))
+        for row in rows:
+            piece = cut.get(row["xkey"])
+            if piece is None:
+                raise WrongState("ACC_UNKNOWN", row["xkey"])
+            yield build.Resubmission(
+                piece.patient, piece.account, piece.encoding, row["kind"], row["register"], fixes[row["account_id"]][1]
+            )
+
+
+def _corrections(site: Site, account: int) -> tuple[str, list[tuple[str, str]]]:
+    """(the case taken anew from the MIS, or empty; the fields corrected since)."""
+    source, fields = "", []
+    for row in ledger.corrections_of(site.ledger, account):
+        if row["field"] == SOURCE:
+            source, fields = row["value_ref"], []
+            continue
+        said = json.loads(fsio.read_bytes(row["value_ref"]))
+        fields.append((said["field"], said["value"]))
+    return source, fields
+
+
+def _sent(site: Site, register: str) -> str:
+    """The main register as we sent it."""
+    for line in site.profile.sends:
+        if line.sender == MO and not line.source:
+            found = [row for row in ledger.files_of(site.ledger, line.stage, "out") if row["register"] == register]
+            if found:
+                return str(found[-1]["path"])
+    raise WrongState("STAGE_ORDER", register)
+
+
+# ---- invoices ------------------------------------------------------------------------------------
+
+
+def accepted_rows(site: Site, register: str, payer: str) -> list[dict[str, Any]] | None:
+    """Accounts and kopecks of the file of accepted accounts, by conditions of care; ``None``: it is not in yet."""
+    line = next(line for line in site.profile.hops if line.receiver == MO and line.with_ and line.passed)
+    if ledger.find_file(site.ledger, register, line.stage, payer, "in") is None:
+        return None
+    states = [state for state, bucket in site.profile.buckets.items() if bucket in ("accepted_5", "refused_2")]
+    return ledger.sums_by_care(site.ledger, register, payer, states)
+
+
+def invoices(site: Site, register: str = "", payer: str = "", number: str = "") -> list[tuple[invoice.Invoice, str]]:
+    """Make the invoices of a register (all that may be made), from the sums of its `5`; gives them with their paths.
+
+    ``WrongState`` STAGE_ORDER when the file of accepted accounts of a payer asked for is not in.
+    """
+    made = []
+    for name, letter in _ready(site, register, payer):
+        rows = accepted_rows(site, name, letter)
+        named = _register_name(site, name, letter)
+        paper = invoice.make_invoice(
+            site.profile, named, letter, rows, clock.today(), site.settings.own.name, number=number, basis=named.canonical
+        )
+        kept = [row for row in ledger.invoice_rows(site.ledger, name) if row["payer"] == letter]
+        if kept and not number:
+            # an invoice once made keeps its number and its day
+            paper = replace(paper, number=kept[0]["number"], day=date.fromisoformat(kept[0]["date"]))
+        ledger.add_invoice(
+            site.ledger, name, letter, paper.number, paper.day.isoformat(), paper.total.kopecks, "operator"
+        )
+        path = f"{site.home.outbox}/invoice-{paper.number}.html"
+        fsio.write_bytes_durable(path, invoice.invoice_html(paper))
+        made.append((paper, path))
+    return made
+
+
+def _ready(site: Site, register: str, payer: str) -> list[tuple[str, str]]:
+    """(register, letter) pairs for which the file of accepted accounts is in; none at all is ``STAGE_ORDER``."""
+    line = next(line for line in site.profile.hops if line.receiver == MO and line.with_ and line.passed)
+    found = [
+        (row["register"], row["payer"])
+        for row in ledger.files_of(site.ledger, line.stage, "in")
+        if (not register or row["register"] == register) and (not payer or row["payer"] == payer.upper())
+    ]
+    if not found:
+        raise WrongState("STAGE_ORDER", _("the file of accepted accounts has not been taken in"))
+    return list(dict.fromkeys(found))
+
+
+def _register_name(site: Site, register: str, payer: str) -> NamedFile:
+    line = next(line for line in site.profile.hops if line.receiver == MO and line.with_ and line.passed)
+    found = ledger.find_file(site.ledger, register, line.stage, payer, "in")
+    assert found is not None
+    return names.identify(found["name"], site.profile)
+
+
+def sum_table(site: Site, register: str) -> sums.SumTable:
+    """«Суммы для счетов» of one register, over all payers whose file of accepted accounts is in."""
+    rows: list[dict[str, Any]] = []
+    for name, letter in _ready(site, register, ""):
+        rows += [{**row, "payer": letter} for row in accepted_rows(site, name, letter) or []]
+    period = f"{register.split('-')[2][:4]}-{register.split('-')[2][4:]}"
+    return sums.tally(site.profile, register, period, site.settings.own.name, rows, clock.today())
+
+
+# ---- experts ---------------------------------------------------------------------------------------
+
+
+DECISION_HEAD = ("xkey", "defect", "withheld", "act_no", "act_date", "expert")
+
+
+def bring_decisions(site: Site, file: str, who: str) -> tuple[int, int]:
+    """Decisions of experts from a ``;`` table (``DECISION_HEAD``); gives (new, known already).
+
+    ``Refusal`` DECISION_ROW names every bad row; nothing is kept then.
+    """
+    text = fsio.read_bytes(fsio.absolute(file)).decode("utf-8-sig")
+    reader = csv.DictReader(io.StringIO(text), delimiter=";")
+    if missing := set(DECISION_HEAD) - set(reader.fieldnames or ()):
+        raise Refusal(Problem("DECISION_HEAD", "", ";".join(DECISION_HEAD), ";".join(sorted(missing))))
+    rows, problems = [], []
+    for row in reader:
+        place = f"line {reader.line_num}"
+        try:
+            rows.append(_decision(site, row))
+        except (ValueError, KeyError, WrongState) as error:
+            problems.append(Problem("DECISION_ROW", place, found=getattr(error, "code", "")))
+    if problems:
+        raise Refusal(problems)
+    return ledger.add_decisions(site.ledger, rows, who)
+
+
+def _decision(site: Site, row: dict[str, str]) -> dict[str, Any]:
+    known = ledger.life(site.ledger, row["xkey"])
+    accepted = [one for one in known if site.profile.buckets[one["state"]] == "accepted_5"]
+    if not accepted:
+        raise WrongState("ACC_UNKNOWN")
+    account, day = accepted[-1], date.fromisoformat(row["act_date"])
+    books = [one for one in explain.defect_rows(site.rules, row["defect"]) if one["kod"]]
+    if not books:
+        raise WrongState("DEFECT_CODE")
+    return {
+        "register": account["register"],
+        "xkey": row["xkey"],
+        "payer": account["payer"],
+        "kod": books[0]["kod"],
+        "defect": books[0]["osn"],
+        "withheld": kopecks(row["withheld"]),
+        "act_no": row["act_no"],
+        "act_date": day.isoformat(),
+        "expert": row["expert"],
+    }
+
+
+def flat(rows: Iterable[refused.RefusedRow]) -> list[dict[str, Any]]:
+    """Refused rows for scripts."""
+    return [{name: getattr(row, name) for name in row.__slots__} for row in rows]
