@@ -244,6 +244,9 @@ def test_attempts_park_and_retry(book: ledger.Ledger) -> None:
     ledger.park(book, job, "WAITS_FOR_STAGE", "5P", "2018-10-20")
     assert [row["waits_for"] for row in ledger.parked(book)] == ["5P"] and ledger.unfinished(book) == []
     assert ledger.start(book, job) == 1
+    ledger.park(book, job, "WAITS_FOR_STAGE", "5P", "2018-11-30")
+    assert ledger.get(book, job)["deadline"] == "2018-10-20"
+    assert ledger.start(book, job) == 1
     ledger.fail(book, job, "ValueError at x.py:1")
     with pytest.raises(WrongState):
         ledger.start(book, job)

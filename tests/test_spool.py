@@ -322,6 +322,18 @@ def test_a_claim_swapped_for_a_link_is_refused(home: spool.Home, tmp_path: Path)
     assert caught.value.code == "FILE_TYPE"
 
 
+def test_the_operators_drop_is_whole_or_not_there(home: spool.Home, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_bytes(packed())
+    path = spool.drop(home, str(tmp_path / "mine"), NAME)
+    assert path == str(home.inbox / NAME) and fsio.read_bytes(path) == packed()
+    (tmp_path / "mine").write_bytes(b"other")
+    with pytest.raises(FileExistsError):
+        spool.drop(home, str(tmp_path / "mine"), NAME)
+    with pytest.raises(Fault):
+        spool.drop(home, str(tmp_path / "mine"), "../x")
+    assert fsio.listdir(home.inbox) == [NAME, "mo"] and fsio.read_bytes(path) == packed()
+
+
 # ---- publish --------------------------------------------------------------------------------------------
 
 

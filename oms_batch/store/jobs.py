@@ -221,7 +221,7 @@ def start(ledger: Ledger, job: int) -> int:
     """The job is being worked on; gives the number of this attempt, from 1."""
     with ledger.write() as con:
         attempts = int(_open_job(con, job)["attempts"]) + 1
-        con.execute(sa.update(jobs).where(jobs.c.id == job).values(state="working", attempts=attempts, reason=""))
+        con.execute(sa.update(jobs).where(jobs.c.id == job).values(state="working", attempts=attempts))
         return attempts
 
 
@@ -235,14 +235,20 @@ def describe(ledger: Ledger, job: int, **columns: str | int) -> None:
 
 
 def park(ledger: Ledger, job: int, reason: str, waits_for: str, deadline: str) -> None:
-    """The job waits for another file; it goes on by itself when that has come."""
+    """The job waits for another file; it goes on by itself when that has come.
+
+    Waiting for the same again (it was tried meanwhile) keeps the first deadline and is not said twice.
+    """
     with ledger.write() as con:
         row = _open_job(con, job)
-        if (row["state"], row["reason"], row["waits_for"]) == ("parked", reason, waits_for):
+        same = (row["reason"], row["waits_for"]) == (reason, waits_for)
+        if same and row["state"] == "parked":
             return
-        values = {"state": "parked", "reason": reason, "waits_for": waits_for, "deadline": deadline, "attempts": 0}
+        values = {"state": "parked", "reason": reason, "waits_for": waits_for, "attempts": 0}
+        values["deadline"] = row["deadline"] if same and row["deadline"] else deadline
         con.execute(sa.update(jobs).where(jobs.c.id == job).values(**values))
-        audit.append(con, "system", "park", f"job:{job}", {"reason": reason, "waits_for": waits_for})
+        if not same:
+            audit.append(con, "system", "park", f"job:{job}", {"reason": reason, "waits_for": waits_for})
 
 
 def refuse(ledger: Ledger, job: int, codes: Sequence[str], replies: Sequence[Boxed] = ()) -> None:
