@@ -19,8 +19,9 @@ def make_facts(con: duckdb.DuckDBPyConnection, paths: Sequence[str], register: s
 
     Latest means the greatest ``seq`` of (``ogrn_mo``, ``xkey``): the ledger's order, not the clock's.
     """
-    con.execute("DROP VIEW IF EXISTS facts")
-    con.execute("DROP TABLE IF EXISTS facts")
+    for kind, listed in (("VIEW", "duckdb_views() WHERE view_name"), ("TABLE", "duckdb_tables() WHERE table_name")):
+        if con.execute(f"SELECT 1 FROM {listed} = 'facts'").fetchall():
+            con.execute(f"DROP {kind} facts")
     if not paths:
         con.execute(create_table("facts", FACTS))
         return
