@@ -155,6 +155,30 @@ def test_a_flagged_account_that_stayed_is_named(received: bytes) -> None:
     assert found["kept_byte_equal"] is False
 
 
+@pytest.mark.parametrize("encoding", ["windows-1251", "utf-8"])
+def test_manifest_and_proof_name_an_account_alike(encoding: str) -> None:
+    smo = (
+        "<smo pay='4'><an_pss><an_ps an_ps='1' comment='y'/></an_pss><an_mess>"
+        "<an_mes comment='an_mes=\"2\"' an_mes='1.4.4'/><an_mes an_mes='1.5'/></an_mess></smo>"
+    )
+    one = account(1, smo=smo).replace("n_pp='1' xkey=\"K-1\"", "n_pp='1' xkey=\"Ю-1 &amp; Қ\"")
+    raw = document(patient(1, one, account(2)), encoding=encoding)
+    new, told = done(raw)
+    assert told["excluded"] == [{"account": "Ю-1 & Қ", "idcase": "1", "code": "1.4.4", "sum": "125.50"}]
+    assert proof(raw, new)["excluded"] == told["excluded"]
+
+
+def test_an_account_that_leaves_out_what_is_accepted_counts_as_accepted() -> None:
+    bare = account(2).replace(' sum="100.00"', "").replace(' sum="25.50"', "")
+    raw = document(patient(1, account(1, smo=REFUSED), bare), totals=totals(("200.00", "51.00")))
+    new, told = done(raw)
+    assert told["types_after"] == {
+        "1": {"claimed": "100.00", "accepted": "100.00"},
+        "2": {"claimed": "25.50", "accepted": "25.50"},
+    }
+    assert proof(raw, new)["problems"] == []
+
+
 def test_the_proof_reads_in_small_pieces(received: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     new, _ = done(received)
     whole = proof(received, new)
@@ -193,9 +217,12 @@ CODES = Codes(refused="4", partly="3", accepted="1")
         ("3", 5000, True),
         ("3", 0, False),
         ("3", 12550, False),
+        ("4", None, True),
+        ("", None, True),
+        ("3", None, False),
     ],
 )
-def test_flag_and_sum_must_agree(pay: str, accepted: int, good: bool) -> None:
+def test_flag_and_sum_must_agree(pay: str, accepted: int | None, good: bool) -> None:
     con = tables_of(document(patient(1, account(1))))
     con.execute("UPDATE z_sl SET pay = nullif(?, ''), sump = ?", [pay, accepted])
     found = check_flags(con, CODES)

@@ -91,13 +91,15 @@ def test_totals_by_cause_and_plan() -> None:
         ("In all", "3", "1,234,175.50"),
     ]
     plan = [row[:2] + row[2:6] for row in sheet(raw, 2)]
-    assert plan[1] == ("K.1", "Diagnosis is not paid", "faults found", "2", "4", None)
+    assert plan[1] == ("K.1", "Diagnosis is not paid", "faults found", "2", "4", "")
     assert plan[2][2:] == ("skipped", "0", "0", "нет справочника")
 
 
 def test_the_same_input_gives_the_same_bytes_and_the_moment_of_receipt_is_its_date(tmp_path: Path) -> None:
     assert made() == made()
     assert made(tmp_path) == made(tmp_path)
+    for raw in (made(), made(tmp_path)):
+        assert {one.date_time for one in zipfile.ZipFile(io.BytesIO(raw)).infolist()} == {(1980, 1, 31, 0, 0, 0)}
     later = made(received_at="2026-11-04T07:05:00+00:00")
     created = openpyxl.load_workbook(io.BytesIO(later)).properties.created
     assert created is not None and created.isoformat() == "2026-11-04T10:05:00"

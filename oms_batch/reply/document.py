@@ -116,7 +116,10 @@ def verdicts_or_none(con: duckdb.DuckDBPyConnection) -> str:
 
 
 def _parts(con: duckdb.DuckDBPyConnection, keep: str, mark: bool) -> str:
-    """CTEs ``part`` (one row per account) and ``elem`` (one per sum of a kept account)."""
+    """CTEs ``part`` (one row per account) and ``elem`` (one per sum of a kept account).
+
+    Where a sender leaves out what is accepted, all that is claimed counts as accepted.
+    """
     gone = """CASE WHEN v.refused AND COALESCE(v.withheld, z_sl.sumv, 0) >= COALESCE(z_sl.sumv, 0)
         THEN COALESCE(z_sl.sumv, 0) ELSE COALESCE(v.withheld, 0) END"""
     return f"""WITH part AS (
@@ -130,7 +133,7 @@ def _parts(con: duckdb.DuckDBPyConnection, keep: str, mark: bool) -> str:
             CASE WHEN p.refused OR p.gone > 0 THEN greatest(0, least(COALESCE(s.suml, 0), p.sumv - p.gone - COALESCE(
                 sum(s.suml) OVER (PARTITION BY s.z_sl_n ORDER BY s.suml DESC NULLS LAST, s.n
                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)))
-            ELSE COALESCE(s.sum_acc, 0) END AS accepted
+            ELSE COALESCE(s.sum_acc, s.suml, 0) END AS accepted
         FROM z_sl_sum s JOIN part p ON p.n = s.z_sl_n WHERE p.keep
     )"""
 

@@ -59,12 +59,13 @@ def check_flags(con: duckdb.DuckDBPyConnection, codes: Codes, limit: int = 1000)
     """Accounts of a received answer whose flag and accepted sum contradict each other (``FLAG_SUM``).
 
     Refused means nothing accepted, partly means something but not all, everything else means all.
+    Where nothing is said of what is accepted, only partly contradicts it.
     """
     rows = con.execute(
         """SELECT idcase, line, COALESCE(pay, ''), COALESCE(sumv, 0), COALESCE(sump, 0) FROM z_sl
-        WHERE CASE COALESCE(pay, '') WHEN $refused THEN COALESCE(sump, 0) <> 0
+        WHERE CASE COALESCE(pay, '') WHEN $refused THEN sump <> 0
             WHEN $partly THEN NOT (COALESCE(sump, 0) > 0 AND sump < sumv)
-            ELSE COALESCE(sump, 0) <> COALESCE(sumv, 0) END
+            ELSE sump <> COALESCE(sumv, 0) END
         ORDER BY n LIMIT $limit""",
         {"refused": codes.refused, "partly": codes.partly, "limit": limit},
     ).fetchall()

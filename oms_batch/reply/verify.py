@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
+from html import unescape
 from itertools import zip_longest
 from typing import Any, BinaryIO
 
@@ -29,6 +30,7 @@ _SMO = re.compile(rb"<smo(?=[\s/>])" + _TAG)
 _ELEM = re.compile(rb"<elem(?=[\s/>])" + _TAG)
 _SERVICES = re.compile(rb"<manipulations(?=[\s>]).*</manipulations\s*>", re.S)
 _REASON = re.compile(rb"<an_(?:mes|sum|ps)(?=[\s/>])" + _TAG)
+_REASONS = ("an_mes", "an_sum", "an_ps")
 _VALUE = re.compile(rb"""([^\s=/<>"']+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _TOTALS = re.compile(rb"<account_elem_t(?=[\s/>])" + _TAG + rb"(?:(?<=/>)|.*?</account_elem_t\s*>)", re.S)
 _TOTAL = re.compile(rb"<account_elem(?=[\s/>])" + _TAG)
@@ -110,9 +112,8 @@ def verify(old: BinaryIO, new: BinaryIO, refused_pay: str) -> dict[str, Any]:
     before, after = _Side(), _Side()
     one, two = _Around(), _Around()
     equal = True
-    for want, have in zip_longest(
-        _kept(_patients(old, one), refused_pay, before, after, excluded), _patients(new, two)
-    ):
+    kept = _kept(old, one, refused_pay, before, after, excluded)
+    for want, have in zip_longest(kept, _patients(new, two)):
         equal = equal and want == have
     if not equal:
         after = _Side()
@@ -136,10 +137,10 @@ def verify(old: BinaryIO, new: BinaryIO, refused_pay: str) -> dict[str, Any]:
 
 
 def _kept(
-    patients: Iterable[bytes], refused_pay: str, before: _Side, after: _Side, excluded: list[dict[str, str]]
+    stream: BinaryIO, around: _Around, refused_pay: str, before: _Side, after: _Side, excluded: list[dict[str, str]]
 ) -> Iterator[bytes]:
     """What every patient of the old document must look like in the new one; patients left empty fall out."""
-    for patient in patients:
+    for patient in _patients(stream, around):
         kept: list[bytes] = []
         done, had, gone = 0, 0, 0
         for found in _ACCOUNT.finditer(patient):
@@ -150,7 +151,7 @@ def _kept(
                 after.add(sums)
                 continue
             gone += 1
-            excluded.append(_describe(found[0]))
+            excluded.append(_describe(found[0], _encoding(around.head)))
             kept.append(patient[done : found.start()].rstrip(b" \t\r\n"))
             done = found.end()
         if not had or gone < had:
@@ -179,7 +180,7 @@ def _digests(patients: Iterable[bytes], refused_pay: str) -> Iterator[tuple[tupl
     seen: dict[str, int] = {}
     for patient in patients:
         for account in _ACCOUNT.findall(patient):
-            said = _describe(account)
+            said = _describe(account, "windows-1251")
             seen[said["account"]] = turn = seen.get(said["account"], 0) + 1
             digest = sha256(account).digest()
             yield (said["account"], turn), (digest, _pay(account) == refused_pay, said["idcase"])
@@ -250,7 +251,11 @@ def _values(tag: bytes) -> dict[str, str]:
 
 def _sums(account: bytes) -> _Sums:
     said = [_values(elem) for elem in _ELEM.findall(_SERVICES.sub(b"", account))]
-    return [(one.get("type_acc", ""), _kopecks(one.get("suml", "0")), _kopecks(one.get("sum", "0"))) for one in said]
+    claimed = [one.get("suml", "0") for one in said]
+    return [
+        (one.get("type_acc", ""), _kopecks(asked), _kopecks(one.get("sum", asked)))
+        for one, asked in zip(said, claimed, strict=True)
+    ]
 
 
 def _pay(account: bytes) -> str:
@@ -258,17 +263,28 @@ def _pay(account: bytes) -> str:
     return _values(found[0]).get("pay", "") if found else ""
 
 
-def _describe(account: bytes) -> dict[str, str]:
+def _describe(account: bytes, encoding: str) -> dict[str, str]:
     start = _ACCOUNT_TAG.match(account)
     head = _values(start[0]) if start else {}
-    reason = _REASON.search(account)
-    code = next(iter(_values(reason[0]).values()), "") if reason else ""
+    reasons: dict[str, str] = {}
+    for tag in _REASON.findall(account):
+        said = _values(tag)
+        reasons.update({name: said[name] for name in _REASONS if name in said and name not in reasons})
+    code = next((reasons[name] for name in _REASONS if name in reasons), "")
+
+    def told(value: str) -> str:
+        return unescape(value.encode("latin-1").decode(encoding, "replace"))
+
     return {
-        "account": head.get("xkey", ""),
-        "idcase": head.get("n_pp", ""),
-        "code": code,
+        "account": told(head.get("xkey", "")),
+        "idcase": told(head.get("n_pp", "")),
+        "code": told(code),
         "sum": _money(sum(claimed or 0 for _, claimed, _ in _sums(account))),
     }
+
+
+def _encoding(head: bytes) -> str:
+    return "utf-8" if re.search(rb"encoding\s*=\s*[\"']utf-8[\"']", head[:200], re.I) else "windows-1251"
 
 
 def _kopecks(text: str) -> int | None:
