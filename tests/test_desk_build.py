@@ -18,8 +18,6 @@ from lxml import etree
 
 from oms_batch.desk.again import Resubmission, new_key
 from oms_batch.desk.build import BuildReport, Header, Source, build_register
-from oms_batch.desk.source_xml import find_accounts
-from oms_batch.desk.wire import load_wire
 from oms_batch.errors import Refusal, WrongState
 from oms_batch.exchange import Profile, load_profile
 from oms_batch.formats.layout import load_layout
@@ -480,23 +478,6 @@ def test_property_nothing_is_lost_or_doubled(persons: list[list[int]], renumber:
     back, second = build(profile, [io.BytesIO(document)])
     assert (second.accounts, second.kopecks) == (report.accounts, want)
     assert re.findall(rb"<patient .*?</patient>", back, re.S) == re.findall(rb"<patient .*?</patient>", document, re.S)
-
-
-def test_accounts_are_found_in_a_document_by_their_keys(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    wire = load_wire(profile)
-    for encoding in profile.data["encodings"]:
-        before, _ = build(profile, [month()], header=header(encoding=encoding))
-        doubled = before.replace(f'xkey="{KEY}3"'.encode(), f'xkey="{KEY}1"'.encode())
-        for block in (11, 1 << 18):
-            monkeypatch.setattr("oms_batch.desk.source_xml._BLOCK", block)
-            found = list(find_accounts(io.BytesIO(doubled), "s", wire, tuple(profile.data["encodings"]), {f"{KEY}1"}))
-            assert [(one.xkey[-1], one.nth, one.encoding) for one in found] == [("1", 1, encoding), ("1", 2, encoding)]
-            for one in found:
-                assert one.account in doubled and one.account.startswith(b"<personal_account ")
-                assert one.patient.startswith(b"<patient ") and b"<personal_account" not in one.patient
-    one = found[0]
-    document, _ = build(profile, [], [Resubmission(one.patient, one.account, one.encoding, "primary", "1")])
-    assert accounts_of(document)[0].get("x_key2") == f"{KEY}1"
 
 
 def test_an_account_is_not_billed_twice_from_a_source_and_from_the_desk(profile: Profile) -> None:

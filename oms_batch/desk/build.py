@@ -24,6 +24,7 @@ from oms_batch.errors import SetupError, WrongState
 from oms_batch.exchange import Profile
 from oms_batch.model import NamedFile, Totals, roubles
 
+__all__ = ["BuildReport", "Header", "Resubmission", "Source", "build_register"]
 _BLOCK = 1 << 20
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 from xml.parsers import expat
@@ -186,8 +186,7 @@ class _Walk:
         self.problems.raise_if_any()
 
     def piece(self, start: int, end: int) -> bytes:
-        data = bytes(self.buffer[start - self.base : end - self.base])
-        return fragment.transcode(data, self.source, self.target or self.source)
+        return fragment.transcode(bytes(self.buffer[start - self.base : end - self.base]), self.source, self.target)
 
     def finish(self) -> None:
         """The patient's element has ended: cut it at its accounts."""
@@ -206,37 +205,3 @@ class _Walk:
             head, tail, parts = self.piece(self.start, end), b"", []
         self.ready.append(PatientPart(b"\n" + head, tail, parts, self.place))
         self.start = -1
-
-
-@dataclass(frozen=True, slots=True)
-class FoundAccount:
-    """An account taken out of a register document: its patient without accounts, itself, their code page.
-
-    ``nth`` counts accounts with the same key in document order, from 1.
-    """
-
-    xkey: str
-    nth: int
-    patient: bytes
-    account: bytes
-    encoding: str
-
-
-def find_accounts(
-    stream: BinaryIO, label: str, wire: Wire, encodings: tuple[str, ...], wanted: Container[str]
-) -> Iterator[FoundAccount]:
-    """The accounts with these keys, in one pass over a register document that was sent or answered."""
-    walk = _Walk(label, wire, Expected({}, encodings), "", Problems(), {})
-    seen: dict[str, int] = {}
-    while True:
-        block = stream.read(_BLOCK)
-        walk.feed(block, last=not block)
-        for patient in walk.ready:
-            for part in patient.accounts:
-                if part.xkey in wanted:
-                    seen[part.xkey] = seen.get(part.xkey, 0) + 1
-                    shell = (patient.head + patient.tail).strip()
-                    yield FoundAccount(part.xkey, seen[part.xkey], shell, part.data.strip(), walk.source)
-        walk.ready.clear()
-        if not block:
-            return
