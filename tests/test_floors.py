@@ -18,6 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("stages", "site"),
     ("work",),
     ("conductor", "insurance", "overview", "requests"),
+    ("office",),
     ("doors",),
     ("cli",),
 )
