@@ -23,7 +23,7 @@ TEXTS = {
     },
     "HDR_SUM": {"title": "Суммы не сходятся", "title_en": "Sums differ", "advice": "x" * 400, "oshib": "904"},
 }
-OWN_CODES = ["FLAG_SUM", "HDR_SUM", "SET_CHANGED", "SET_MISSING", "SET_NOT_SUBSET"]
+OWN_CODES = ["FLAG_SUM", "HDR_SUM", "SET_CHANGED", "SET_NOT_SUBSET"]
 
 
 def rows(refusal: Refusal, **given: Any) -> list[dict[str, str]]:
@@ -84,8 +84,6 @@ def test_a_code_without_texts_is_shown_by_itself() -> None:
 
 def test_every_code_that_answers_use_has_its_texts() -> None:
     texts = load_texts(RuleData())
-    if not texts:
-        pytest.skip("rules/common/problems.toml is not there")
     for code in OWN_CODES:
         assert set(texts[code]) >= {"title", "title_en", "advice", "advice_en"}, code
 

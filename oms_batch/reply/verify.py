@@ -104,9 +104,9 @@ def verify(old: BinaryIO, new: BinaryIO, refused_pay: str) -> dict[str, Any]:
 
     Both are seekable documents (not containers). The result lists the excluded accounts with
     code and sum, totals of both sides, ``kept_byte_equal`` and the problems: ``SET_NOT_SUBSET``
-    (an account that was refused or never sent), ``SET_MISSING`` (one left out that was not
-    refused), ``SET_CHANGED`` (other bytes, another order, another head or patient) and
-    ``HDR_SUM`` (totals that are not the sum of what is there).
+    (an account that was refused or never sent), ``SET_CHANGED`` (one left out that was not
+    refused, other bytes, another order, another head or patient) and ``HDR_SUM`` (totals that
+    are not the sum of what is there).
     """
     excluded: list[dict[str, str]] = []
     before, after = _Side(), _Side()
@@ -169,10 +169,11 @@ def _difference(old: BinaryIO, new: BinaryIO, refused_pay: str) -> list[Problem]
             found = N_("refused by the fund") if before else N_("never sent")
             problems.append(Problem("SET_NOT_SUBSET", f"personal_account n_pp={idcase}", found=found))
         elif before[0] != digest:
-            problems.append(Problem("SET_CHANGED", f"personal_account n_pp={idcase}"))
+            problems.append(Problem("SET_CHANGED", f"personal_account n_pp={idcase}", found=N_("other bytes")))
     for key, (_digest, flag, idcase) in sent.items():
         if not flag and key not in came:
-            problems.append(Problem("SET_MISSING", f"personal_account n_pp={idcase}"))
+            left_out = N_("left out, though not refused")
+            problems.append(Problem("SET_CHANGED", f"personal_account n_pp={idcase}", found=left_out))
     return problems or [Problem("SET_CHANGED", N_("patients: own data or order"))]
 
 
