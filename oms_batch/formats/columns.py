@@ -25,7 +25,7 @@ ACCOUNT, PERSON, ROOT = "z_sl", "pers", "register"
 
 @dataclass(slots=True)
 class Group:
-    """Occurrences of one element with the same attribute names: ``columns[j][i]`` is attribute j of occurrence ``at[i]``."""
+    """Occurrences of one element with the same attribute names; ``columns[j][i]`` is attribute j of ``at[i]``."""
 
     names: tuple[str, ...]
     at: Ints
@@ -82,9 +82,8 @@ class Builder:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self.readers = {
-            (one.table, one.column): values.reader(one) for node in layout.nodes.values() for one in node.fields.values()
-        }
+        every = [one for fields in layout.tables.values() for one in fields]
+        self.readers = {(one.table, one.column): values.reader(one) for one in every}
         self.types = frozenset().union(*(node.vg for node in layout.nodes.values()))
 
     def build(self, seen: dict[str, Seen], strays: list[tuple[str, int, str, int]], exotic: bool) -> Batch:
@@ -126,8 +125,8 @@ class Builder:
         batch.lines[node.table] = one.lines
         own = np.arange(count, dtype=np.int64)
         nothing = np.full(count, -1, dtype=np.int64)
-        batch.account[node.table] = own if node.table == ACCOUNT else batch.account[table][up] if table in batch.account else nothing
-        batch.person[node.table] = own if node.table == PERSON else batch.person[table][up] if table in batch.person else nothing
+        for top, links in ((ACCOUNT, batch.account), (PERSON, batch.person)):
+            links[node.table] = own if node.table == top else links[table][up] if table in links else nothing
         return node.table, own
 
     def _fault(self, batch: Batch, rule: str, table: str, row: int, element: str, value: str, line: int = 0) -> None:
@@ -199,7 +198,9 @@ class Builder:
                 self._fault(batch, ELSEWHERE, table, int(row[i]), one.node.label, shown[int(i)].as_py())
 
 
-def convert(one: Field, column: pa.Array, memory: values.Typed | None, exotic: bool) -> tuple[pa.Array, list[tuple[str, int]]]:
+def convert(
+    one: Field, column: pa.Array, memory: values.Typed | None, exotic: bool
+) -> tuple[pa.Array, list[tuple[str, int]]]:
     """A column of text → (typed column with NULL for blank and bad, [(rule, position)])."""
     wrong: list[tuple[str, int]] = []
     if one.required:
@@ -227,17 +228,17 @@ def _kopecks(texts: pa.Array) -> pa.Array | None:
     if not pc.all(pc.match_substring_regex(texts, values.PLAIN_MONEY)).as_py():
         return None
     decimals = texts.cast(pa.decimal128(17, 2))  # exact; the low half of its 128 bits is the number of kopecks
-    halves = np.frombuffer(decimals.buffers()[1], dtype=np.int64)[2 * decimals.offset : 2 * (decimals.offset + len(decimals))]
-    return pa.array(halves[0::2])
+    halves = np.frombuffer(decimals.buffers()[1], dtype=np.int64)[0::2]
+    return pa.array(halves[decimals.offset : decimals.offset + len(decimals)])
 
 
 def _text(one: Field, column: pa.Array, exotic: bool, wrong: list[tuple[str, int]]) -> pa.Array:
     long = pc.greater(pc.utf8_length(column), one.size)
     if pc.any(long).as_py():
         wrong.extend((LONG, int(i)) for i in np.flatnonzero(long.to_numpy(zero_copy_only=False)))
-    suspect = None
+    suspect: Ints | None = None
     if exotic:
-        suspect = range(len(column))
+        suspect = np.arange(len(column), dtype=np.int64)
     elif one.type == "code":
         edge = pc.or_(pc.starts_with(column, " "), pc.ends_with(column, " "))
         if pc.any(edge).as_py():
@@ -255,7 +256,7 @@ def _scatter(parts: list[tuple[Ints, pa.Array]], count: int, kind: pa.DataType) 
         return pa.nulls(count, kind)
     if len(parts) == 1:
         target, typed = parts[0]
-        if len(target) == count and (count == 0 or (target[0] == 0 and target[-1] == count - 1 and np.all(np.diff(target) == 1))):
+        if len(target) == count and np.array_equal(target, np.arange(count)):
             return typed
     index = np.full(count, -1, dtype=np.int64)
     targets = np.concatenate([target for target, _ in parts])
@@ -270,7 +271,8 @@ def _derive(batch: Batch) -> None:
     if ACCOUNT not in batch.rows:
         return
     columns = batch.columns
-    for owner, part, claimed, accepted in ((ACCOUNT, "z_sl_sum", "sumv", "sump"), ("usl", "usl_sum", "sumv_usl", "sump_usl")):
+    kinds = ((ACCOUNT, "z_sl_sum", "sumv", "sump"), ("usl", "usl_sum", "sumv_usl", "sump_usl"))
+    for owner, part, claimed, accepted in kinds:
         for name, source in ((claimed, "suml"), (accepted, "sum_acc")):
             columns[owner][name] = _totals(batch, owner, part, source)
     first = np.full(batch.rows[ACCOUNT], -1, dtype=np.int64)

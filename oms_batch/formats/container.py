@@ -27,11 +27,23 @@ SEVEN = b"7z\xbc\xaf\x27\x1c"
 _SEVEN_HEAD = struct.Struct("<6s2BLQQL")
 _LARGEST_DICTIONARY = 128 * 1_048_576
 _MAGIC = (
-    (b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"Rar!", "RAR"), (b"\xfd7zXZ", "xz"), (b"\xff\xd8\xff", "JPEG"), (b"MZ", "EXE"),
-    (b"%PDF", "PDF"), (b"\x89PNG", "PNG"), (b"\xd0\xcf\x11\xe0", "MS Office"), (b"\x7fELF", "ELF"), (b"SQLite", "SQLite"),
+    (b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"Rar!", "RAR"), (b"\xfd7zXZ", "xz"), (b"\xff\xd8\xff", "JPEG"),
+    (b"MZ", "EXE"),
+    (b"%PDF", "PDF"), (b"\x89PNG", "PNG"), (b"\xd0\xcf\x11\xe0", "MS Office"), (b"\x7fELF", "ELF"),
+    (b"SQLite", "SQLite"),
     (b"\x28\xb5\x2f\xfd", "zstd"), (b"MSCF", "CAB"), (b"`\xea", "ARJ"), (b"{\\rtf", "RTF"),
 )  # fmt: skip
-_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff", b"\x4c\x6f\xa7\x94", b"+ADw", b"+/v", b"<\x00", b"\x00<", b"\x00\x00\x00<")
+_MARKS = (
+    b"\xff\xfe",
+    b"\xfe\xff",
+    b"\x00\x00\xfe\xff",
+    b"\x4c\x6f\xa7\x94",
+    b"+ADw",
+    b"+/v",
+    b"<\x00",
+    b"\x00<",
+    b"\x00\x00\x00<",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,8 @@ def write_dbf(
     header, width = HEAD.size + 32 * len(columns) + 1, 1 + sum(one.size for one in columns)
     out.write(bytes(header))
     count = 0
-    for count, row in enumerate(rows, 1):
+    for row in rows:
+        count += 1
         out.write(b" " + b"".join(_packed(one, text, encoding) for one, text in zip(columns, row, strict=True)))
     out.write(b"\x1a")
     out.seek(0)

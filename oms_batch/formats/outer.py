@@ -15,8 +15,13 @@ BLOCK = 1_048_576
 LONGEST_HEAD = 8 * BLOCK
 QUIET_BLOCKS = 8  # so many blocks without one tag are no register
 _PATIENTS = re.compile(rb"<patients(?=[\s/>])")
-_PATHS = {("package", "body"): "body", ("package", "body", "bill"): "bill", ("package", "body", "flk"): "flk",
-          ("package", "body", "bill", "account_sum"): "account_sum", ("package", "body", "bill", "patients"): "patients"}
+_PATHS = {
+    ("package", "body"): "body",
+    ("package", "body", "bill"): "bill",
+    ("package", "body", "bill", "account_sum"): "account_sum",
+    ("package", "body", "bill", "patients"): "patients",
+    ("package", "body", "flk"): "flk",
+}
 
 
 class Outer:
@@ -32,7 +37,7 @@ class Outer:
         self.collector = Collector(layout, "/package", encoding)
         self.parser = self.collector.parser
         self.open: list[str] = []
-        self.ranks: list[int] = []
+        self.ranks: dict[str, int] = {}  # path → place in the layout's order of its last known child
         self.begins: dict[str, int] = {}
         self.closes: dict[str, int] = {}
         self.skip = 0
@@ -74,21 +79,15 @@ class Outer:
             if name != self.layout.root.name:
                 strict.check_name(name, self.parser.CurrentLineNumber)
                 raise refuse("XML_SCHEMA", line, expected=self.layout.root.name)
-            self.ranks = [0]
             return
         node = self.layout.nodes.get("/" + "/".join(self.open))
         if node is None or name not in node.kids:
             return
-        del self.ranks[depth:]
         rank = list(node.kids).index(name)
-        last = self._last.get(node.path, -1)
+        last = self.ranks.get(node.path, -1)
         if rank < last or (rank == last and not node.kids[name].multiple):
             raise refuse("XML_SCHEMA", line, found=name)
-        self._last[node.path] = rank
-
-    @property
-    def _last(self) -> dict[str, int]:
-        return self.__dict__.setdefault("_ranks_seen", {})
+        self.ranks[node.path] = rank
 
     def check_complete(self) -> None:
         """``XML_SCHEMA`` when a required element of the frame is missing."""

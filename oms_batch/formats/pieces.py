@@ -15,7 +15,9 @@ from oms_batch.formats import strict
 from oms_batch.formats.layout import Layout, Node
 
 # Elements by which a document is cut and spliced: elsewhere than at their place they are refused.
-SKELETON = frozenset(("package", "body", "bill", "account_sum", "patients", "patient", "register_accounts", "personal_account"))
+SKELETON = frozenset(
+    ("package", "body", "bill", "account_sum", "patients", "patient", "register_accounts", "personal_account")
+)
 
 
 class Shape:

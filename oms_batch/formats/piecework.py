@@ -16,7 +16,8 @@ from oms_batch.formats.layout import Layout
 from oms_batch.formats.tokens import Tokenizer
 
 PATIENTS = "/package/body/bill/patients"
-PLACES = tuple(PATIENTS + rest for rest in ("/patient", "/patient/register_accounts", "/patient/register_accounts/personal_account"))
+_PATIENT = PATIENTS + "/patient"
+PLACES = (_PATIENT, _PATIENT + "/register_accounts", _PATIENT + "/register_accounts/personal_account")
 _PLAIN_UTF8 = bytes(range(0x20, 0x7F)) + b"\t\r\n\xd0\xd1" + bytes(range(0x80, 0xC0))
 
 
@@ -46,9 +47,10 @@ class Task:
 def work(task: Task) -> Piece:
     """Read one piece; ``Refusal`` or ``ExpatError`` when it is not what it must be (places are local)."""
     builder, tokenizer = _tools(task.layout)
+    strays: list[tuple[str, int, str, int]] = []
     fast = tokenizer.read(task.data, task.encoding, PLACES) if task.fast else None
     if fast is not None:
-        (seen, spans), strays = fast, []
+        seen, spans = fast
     else:
         seen, strays = read_plain(builder.layout, task.encoding, task.data)
         spans = {path: geometry.spans(task.data, path.rpartition("/")[2].encode("ascii")) for path in PLACES}
@@ -106,7 +108,8 @@ def _add_geometry(batch: Batch, seen: dict[str, Seen], spans: dict[str, Spans], 
     nothing = Spans(*(np.empty(0, dtype=np.int64),) * 4)
     patients, lists, accounts = (spans.get(path, nothing) for path in PLACES)
     people = batch.columns[PERSON]
-    people["byte_from"], people["byte_to"] = pa.array(patients.start + task.offset), pa.array(patients.end + task.offset)
+    people["byte_from"] = pa.array(patients.start + task.offset)
+    people["byte_to"] = pa.array(patients.end + task.offset)
     for i in np.flatnonzero(lists.opened < 0).tolist():
         lists.opened[i] = geometry.tag_end(task.data, int(lists.start[i]))
     owner = seen[PLACES[1]].ups
@@ -115,7 +118,8 @@ def _add_geometry(batch: Batch, seen: dict[str, Seen], spans: dict[str, Spans], 
         at[owner[::-1]] = places[::-1]
         people[name] = pa.array(at + task.offset, mask=at < 0)
     columns = batch.columns[ACCOUNT]
-    columns["byte_from"], columns["byte_to"] = pa.array(accounts.start + task.offset), pa.array(accounts.end + task.offset)
+    columns["byte_from"] = pa.array(accounts.start + task.offset)
+    columns["byte_to"] = pa.array(accounts.end + task.offset)
     columns["digest"] = pa.array(geometry.digests(task.data, accounts.start, accounts.end), pa.string())
     columns["pers_n"] = pa.array(batch.up[ACCOUNT])
 

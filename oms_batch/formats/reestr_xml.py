@@ -65,7 +65,7 @@ def read(
     """Read a register into the tables of its layout, and ``spot`` and ``findings``, which it creates in ``con``.
 
     ``stream`` is the uncompressed document, seekable. Ordinals ``n`` count from 1 in document order; money is
-    kopecks; ``byte_from``/``byte_to`` are offsets in the stream. Raises ``Refusal`` (``XML_…``) and then leaves nothing.
+    kopecks; ``byte_from``/``byte_to`` are offsets in the stream. Raises ``Refusal`` (``XML_…``), then leaving nothing.
     """
     began = clock.monotonic()
     limits = limits or ReadLimits()

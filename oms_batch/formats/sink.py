@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from oms_batch.formats import columns
-from oms_batch.formats.layout import Layout
+from oms_batch.formats.layout import Field, Layout, Node
 
 FLUSH_BYTES = 24 * 1_048_576
 SQL = {"text": "VARCHAR", "code": "VARCHAR", "date": "DATE", "money": "BIGINT", "int": "INTEGER"}
@@ -19,8 +19,8 @@ MORE = {  # columns that are not in the file: sums, geometry, links
     "usl": ["sumv_usl", "sump_usl"],
 }
 TEXTS = ("ds1", "digest")
-FINDINGS = """CREATE TABLE IF NOT EXISTS findings (rule VARCHAR, run_pass VARCHAR, severity VARCHAR, unit VARCHAR, n BIGINT,
-    z_sl_n BIGINT, pers_n BIGINT, element VARCHAR, value VARCHAR, line INTEGER, refuses VARCHAR)"""
+FINDINGS = """CREATE TABLE IF NOT EXISTS findings (rule VARCHAR, run_pass VARCHAR, severity VARCHAR, unit VARCHAR,
+    n BIGINT, z_sl_n BIGINT, pers_n BIGINT, element VARCHAR, value VARCHAR, line INTEGER, refuses VARCHAR)"""
 
 
 class Sink:
@@ -38,7 +38,7 @@ class Sink:
     def create(self) -> None:
         """All tables of the layout, empty, and ``spot`` and ``findings``."""
         for table, fields in self.layout.tables.items():
-            kinds = {one.column: f"DECIMAL({one.size},{one.scale})" if one.type == "quantity" else SQL[one.type] for one in fields}
+            kinds = {one.column: _sql(one) for one in fields}
             kinds |= {name: "VARCHAR" if name in TEXTS else "BIGINT" for name in MORE.get(table, [])}
             body = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
             self.con.execute(f"CREATE TABLE {table} (n BIGINT, up_n BIGINT, z_sl_n BIGINT, line INTEGER, {body})")
@@ -81,7 +81,8 @@ class Sink:
             person = base[columns.PERSON] + one.person + 1 if one.person >= 0 else None
             refuses = "account" if account else "person" if person else "register"
             n = base[one.unit] + one.n + 1
-            rows.append((one.rule, "structure", "reject", one.unit, n, account, person, one.element, one.value, one.line, refuses))
+            place = (one.unit, n, account, person, one.element, one.value, one.line)
+            rows.append((one.rule, "structure", "reject", *place, refuses))
         names = ("rule", "run_pass", "severity", "unit", "n", "z_sl_n", "pers_n", "element", "value", "line", "refuses")
         kinds = (*[pa.string()] * 4, *[pa.int64()] * 3, pa.string(), pa.string(), pa.int32(), pa.string())
         arrays = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
@@ -110,7 +111,11 @@ class Sink:
         return {**self.rows, "findings": self.findings}
 
 
-def _row_above(node: columns.Node) -> str:
+def _sql(one: Field) -> str:
+    return f"DECIMAL({one.size},{one.scale})" if one.type == "quantity" else SQL[one.type]
+
+
+def _row_above(node: Node) -> str:
     above = node.parent
     while above is not None and not above.table:
         above = above.parent

@@ -22,6 +22,12 @@ WHITE = " \t\r\n"
 _DECLARED = re.compile(rb"""<\?xml\s[^>]*?encoding\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _UTF8_PAIR = re.compile(rb"[\xd0\xd1][\x80-\xbf]")
 _ASCII = bytes(range(128))
+_FOREIGN_MARKS = {
+    b"\xff\xfe": "UTF-16/32",
+    b"\xfe\xff": "UTF-16",
+    b"\x00\x00\xfe\xff": "UTF-32",
+    b"\x4c\x6f\xa7\x94": "EBCDIC",
+}
 _TEXT = re.compile(rb">[ \t\r\n]*[^< \t\r\n]")
 
 
@@ -30,8 +36,7 @@ def encoding_of(head: bytes, allowed: Sequence[str]) -> str:
 
     Refuses ``FILE_FORMAT`` (no XML at all), ``XML_ENCODING`` and ``XML_ENCODING_MISMATCH``.
     """
-    marks = {b"\xff\xfe": "UTF-16/32", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32", b"\x4c\x6f\xa7\x94": "EBCDIC"}
-    for mark, name in marks.items():
+    for mark, name in _FOREIGN_MARKS.items():
         if head.startswith(mark):
             raise refuse("XML_ENCODING", "byte 0", expected=", ".join(allowed), found=name)
     if head.startswith((b"+ADw", b"+/v")):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +73,9 @@ class Tokenizer:
                 self.kids[place[node.path], self.names[kid.name]] = place[kid.path]
         self.known: dict[str, Between | None] = {}
 
-    def read(self, data: bytes, encoding: str, wanted: tuple[str, ...]) -> tuple[dict[str, Seen], dict[str, Spans]] | None:
+    def read(
+        self, data: bytes, encoding: str, wanted: tuple[str, ...]
+    ) -> tuple[dict[str, Seen], dict[str, Spans]] | None:
         """The content of one ``top`` element → occurrences by path, and the spans of the wanted paths.
 
         ``None``: not certain, read it the plain way.
@@ -288,7 +291,8 @@ def _between(strings: pa.Array, text: bytes, quotes: Ints) -> pa.Array:
 def _column(strings: pa.Array, which: Ints, escaped: bool) -> pa.Array:
     column = strings.take(pa.array(which * 2))
     if escaped and pc.any(pc.match_substring(column, "&")).as_py():
-        return pa.array([_ENTITY.sub(lambda match: _ENTITIES[match[0]], text) for text in column.to_pylist()], pa.string())
+        texts = [_ENTITY.sub(lambda match: _ENTITIES[match[0]], text) for text in column.to_pylist()]
+        return pa.array(texts, pa.string())
     return column
 
 
@@ -305,4 +309,4 @@ def _levels(kind: Ints, name: Ints) -> list[tuple[Ints, Ints]] | None:
     if np.any(level[opens] != level[closes]) or np.any((name[closes] >= 0) & (name[closes] != name[opens])):
         return None
     cuts = np.searchsorted(level[opens], np.arange(1, int(level.max()) + 2))
-    return [(opens[a:b], closes[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [(opens[a:b], closes[a:b]) for a, b in pairwise(cuts.tolist())]

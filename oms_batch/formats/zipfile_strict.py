@@ -10,6 +10,7 @@ import re
 import struct
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import BinaryIO
 
 from oms_batch.errors import refuse
@@ -56,7 +57,7 @@ def only_member(stream: BinaryIO, size: int, wanted: str, ratio: int) -> Member:
         raise refuse("ZIP_DUPLICATE", found=len(names) - len(set(names)))
     ends = [_local_end(stream, one) for one in members]
     places = sorted(zip((one.offset for one in members), ends, strict=True))
-    for (_, end), (begin, _) in zip(places, places[1:], strict=False):
+    for (_, end), (begin, _) in pairwise(places):
         if begin < end:
             raise refuse("ZIP_OVERLAP", f"byte {begin}")
     for one in members:
@@ -83,7 +84,8 @@ def _central(stream: BinaryIO, size: int) -> list[Member]:
     if disk or start_disk or here != count or 0xFFFF in (count, disk) or 0xFFFFFFFF in (length, offset):
         raise refuse("ZIP_METHOD", f"byte {at}", found="several disks or ZIP64")
     if offset + length != at:
-        raise refuse("ZIP_AMBIGUOUS" if offset + length < at else "ZIP_HEADER", f"byte {at}", expected=at, found=offset + length)
+        code = "ZIP_AMBIGUOUS" if offset + length < at else "ZIP_HEADER"
+        raise refuse(code, f"byte {at}", expected=at, found=offset + length)
     if count == 0:
         raise refuse("ZIP_EMPTY")
     if count > MOST_MEMBERS:
@@ -97,7 +99,8 @@ def _entries(data: bytes, count: int, offset: int) -> list[Member]:
     for _ in range(count):
         if at + _CENTRAL.size > len(data) or not data.startswith(b"PK\x01\x02", at):
             raise refuse("ZIP_HEADER", f"byte {offset + at}")
-        (_, _, _, flags, method, _, _, crc, packed, size, name, extra, comment, disk, _, outer, local) = _CENTRAL.unpack_from(data, at)
+        fields = _CENTRAL.unpack_from(data, at)
+        _, _, _, flags, method, _, _, crc, packed, size, name, extra, comment, disk, _, outer, local = fields
         raw = data[at + _CENTRAL.size : at + _CENTRAL.size + name]
         if disk or 0xFFFFFFFF in (packed, size, local):
             raise refuse("ZIP_METHOD", f"byte {offset + at}", found="several disks or ZIP64")
@@ -114,8 +117,8 @@ def _check_entry(one: Member) -> None:
         raise refuse("ZIP_METHOD", found="encrypted")
     if one.method not in (0, 8):
         raise refuse("ZIP_METHOD", expected="0, 8", found=one.method)
-    bad = one.name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", one.name) or any(c in one.name for c in "\0:\\")
-    if bad or (one.mode & 0xF000) == 0xA000:
+    climbs = one.name.startswith("/") or ".." in one.name.split("/") or any(c in one.name for c in "\0:\\")
+    if climbs or (one.mode & 0xF000) == 0xA000:
         raise refuse("ZIP_PATH")
 
 
@@ -130,7 +133,7 @@ def _local_end(stream: BinaryIO, one: Member) -> int:
     sums = (crc, packed, size)
     if not same or (sums != (one.crc, one.packed, one.size) and not (flags & 8 and sums == (0, 0, 0))):
         raise refuse("ZIP_HEADER", f"byte {one.offset}")
-    end = one.offset + _LOCAL.size + name + extra + one.packed
+    end = int(one.offset + _LOCAL.size + name + extra + one.packed)
     return end + _descriptor(stream, one, end) if flags & 8 else end
 
 

@@ -46,7 +46,8 @@ def identify(name: str, profile: Profile) -> NamedFile:
     part = match.groupdict()
     year = int(rules["century"]) + int(part["yy"])
     period = f"{year:04d}-{part['mm']}"
-    _check_stage(part["stage"], part["payer"], date(year, int(part["mm"]), monthrange(year, int(part["mm"]))[1]), profile)
+    last_day = date(year, int(part["mm"]), monthrange(year, int(part["mm"]))[1])
+    _check_stage(part["stage"], part["payer"], last_day, profile)
     return NamedFile(
         name=name,
         canonical=stem.upper() + extension,
@@ -111,4 +112,3 @@ def _check_stage(digit: str, payer: str, last_day: date, profile: Profile) -> No
         raise refuse("NAME_SMO_UNKNOWN", found=payer)
     if profile.payer(payer, last_day) is None:
         raise refuse("NAME_SMO_CLOSED", found=payer, expected=last_day.isoformat())
-

@@ -64,9 +64,11 @@ def check_header(con: duckdb.DuckDBPyConnection, named: NamedFile, profile: Prof
     if period != named.period:
         problems.append(_differs("HDR_PERIOD", "body/@year, body/@month", named.period, period))
     if ((ogrn or "").zfill(13), (kpp or "").zfill(9)) != (named.ogrn_mo, named.kpp_mo):
-        problems.append(_differs("HDR_SENDER", "body/@ogrn_mo, body/@kpp_mo", f"{named.ogrn_mo} {named.kpp_mo}", f"{ogrn} {kpp}"))
+        found = f"{ogrn or ''} {kpp or ''}"
+        problems.append(_differs("HDR_SENDER", "body/@ogrn_mo, body/@kpp_mo", f"{named.ogrn_mo} {named.kpp_mo}", found))
     if profile.stages[named.stage].payers == "one":
-        expected = {one.ogrn for one in profile.payers if one.code == named.payer and _open_in(named.period, one.valid_from, one.valid_to)}
+        letters = [one for one in profile.payers if one.code == named.payer]
+        expected = {one.ogrn for one in letters if _open_in(named.period, one.valid_from, one.valid_to)}
         if payer_ogrn not in expected:
             problems.append(_differs("HDR_PAYER", "bill/@ogrn_smo", ", ".join(sorted(expected)), payer_ogrn))
     return problems
@@ -85,8 +87,9 @@ def check_totals(con: duckdb.DuckDBPyConnection) -> list[Problem]:
     """
     if con.execute("SELECT count(*) FROM z_sl_sum WHERE suml IS NULL").fetchone() != (0,):
         return _per_capita(con)
-    claimed = dict(con.execute("SELECT coalesce(type_acc, ''), CAST(sum(suml) AS BIGINT) FROM z_sl_sum GROUP BY 1").fetchall())
-    stated = dict(con.execute("SELECT coalesce(type_acc, ''), CAST(sum(amountl) AS BIGINT) FROM sum_t GROUP BY 1").fetchall())
+    per_kind = "SELECT coalesce(type_acc, ''), CAST(sum({}) AS BIGINT) FROM {} GROUP BY 1"
+    claimed = dict(con.execute(per_kind.format("suml", "z_sl_sum")).fetchall())
+    stated = dict(con.execute(per_kind.format("amountl", "sum_t")).fetchall())
     problems = []
     if claimed and not stated:
         problems.append(Problem("HDR_SUM", "account_elem_t", roubles(sum(claimed.values())), ""))
@@ -94,8 +97,8 @@ def check_totals(con: duckdb.DuckDBPyConnection) -> list[Problem]:
         for kind in sorted({*claimed, *stated}):
             expected, found = claimed.get(kind, 0), stated.get(kind)
             if expected != (found or 0):
-                shown = "" if found is None else roubles(found)
-                problems.append(Problem("HDR_SUM", f"account_elem_t/account_elem type_acc={kind}", roubles(expected), shown))
+                place = f"account_elem_t/account_elem type_acc={kind}"
+                problems.append(Problem("HDR_SUM", place, roubles(expected), _shown(found)))
     return problems + _per_capita(con)
 
 
@@ -105,9 +108,13 @@ def _per_capita(con: duckdb.DuckDBPyConnection) -> list[Problem]:
         " AND amountl IS DISTINCT FROM CAST(n_all AS BIGINT) * t_all ORDER BY n"
     ).fetchall()
     return [
-        Problem("HDR_SUM", f"account_elem_f/account_elem line {line}", roubles(expected), "" if found is None else roubles(found))
+        Problem("HDR_SUM", f"account_elem_f/account_elem line {line}", roubles(expected), _shown(found))
         for line, expected, found in rows
     ]
+
+
+def _shown(kopecks: int | None) -> str:
+    return "" if kopecks is None else roubles(kopecks)
 
 
 def _differs(code: str, place: str, expected: str, found: str | None) -> Problem:
