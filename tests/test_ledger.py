@@ -31,7 +31,7 @@ REFUSED = [state for state, bucket in PROFILE.buckets.items() if bucket.startswi
 POSTGRES = os.environ.get("OMS_TEST_POSTGRES", "")  # postgresql+psycopg://user@host:port/database
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.skipif(not POSTGRES, reason="no server"))])
+@pytest.fixture(params=["sqlite", "postgres"] if POSTGRES else ["sqlite"])
 def book(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ledger.Ledger]:
     where: str | Path = tmp_path / "ledger.db"
     if request.param == "postgres":
@@ -146,6 +146,22 @@ def test_a_transaction_that_raises_leaves_nothing(book: ledger.Ledger) -> None:
         con.execute(sa.insert(schema.notes).values(name="a", value="b"))
         raise ZeroDivisionError
     assert ledger.note(book, "a") == ""
+
+
+def test_a_copy_taken_while_others_write_is_whole(tmp_path: Path) -> None:
+    book = ledger.open_ledger(tmp_path / "ledger.db")
+    for number in range(5):
+        ledger.receive(book, delivery(f"c{number}", b"%d" % number, named(number=str(number))))
+        with book.write() as con:  # an open write must neither stop the copy nor be in it
+            con.execute(sa.insert(schema.notes).values(name=f"n{number}", value="x"))
+            ledger.backup(book, tmp_path / f"copy{number}.db")
+        copy = ledger.open_ledger(tmp_path / f"copy{number}.db")
+        assert len(ledger.job_rows(copy)) == number + 1 and audit.verify(copy) == []
+        assert ledger.note(copy, f"n{number}") == "" and ledger.verify(copy, PROFILE.buckets)["balanced"]
+        copy.close()
+    with pytest.raises(FileExistsError):
+        ledger.backup(book, tmp_path / "copy0.db")
+    book.close()
 
 
 # ---- receiving ------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from oms_batch import clock
-from oms_batch.errors import Fault, Refusal
-from oms_batch.store import facts, fsio, spool
+from oms_batch.errors import Fault, Refusal, SetupError
+from oms_batch.store import disk, facts, fsio, spool
 from oms_batch.store.wholeness import whole
 
 NAME = "1027600000108760401001180913X.zip"
@@ -456,6 +456,31 @@ def test_facts_are_written_once_and_found_by_month(home: spool.Home, tmp_path: P
     assert facts.listed(home.archive, ["2018-10", "2018-09"]) == [path] and facts.periods(home.archive) == ["2018-09"]
     with pytest.raises(Fault):
         facts.publish(home.archive, "../2018", str(tmp_path / "facts.parquet"))
+
+
+MOUNTS = """/dev/sda1 / ext4 rw 0 0
+//server/share /srv/oms cifs rw 0 0
+tmpfs /srv/oms/local tmpfs rw 0 0
+srv:/x /mnt/with\\040space nfs4 rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("root", "kind"),
+    [("/srv/oms", "cifs"), ("/srv/oms/a", "cifs"), ("/srv/oms/local/a", "tmpfs"), ("/srv/omsx", "ext4"),
+     ("/mnt/with space/a", "nfs4"), ("/", "ext4")],
+)  # fmt: skip
+def test_the_ledger_stays_off_network_shares(root: str, kind: str) -> None:
+    assert disk.kind(root, MOUNTS) == kind
+    if kind in ("cifs", "nfs4"):
+        with pytest.raises(SetupError):
+            disk.check(spool.Home.at(root), MOUNTS)
+    else:
+        disk.check(spool.Home.at(root), MOUNTS)
+
+
+def test_the_disk_we_run_on_is_known(tmp_path: Path) -> None:
+    assert disk.kind(str(tmp_path)) != ""
 
 
 def test_home_must_be_absolute() -> None:

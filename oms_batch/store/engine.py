@@ -5,8 +5,9 @@ A write is one transaction that starts with the write lock, so what it reads sta
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,24 @@ def open_ledger(where: str | Path) -> Ledger:
     except sa.exc.DBAPIError as error:
         raise SetupError(f"ledger: {type(error.orig).__name__} at {engine.url.render_as_string()}") from None
     return ledger
+
+
+def backup(ledger: Ledger, target: str | Path) -> None:
+    """A consistent copy of a SQLite ledger into a new file while others write; it is checked before it gets its name.
+
+    ``SetupError`` for a database server (its own tools do that) or when the copy does not hold.
+    """
+    if ledger.engine.dialect.name != "sqlite":
+        raise SetupError("ledger: back up a database server with its own tools")
+    spare = f"{target}.part"
+    with closing(sqlite3.connect(spare)) as copy:
+        with ledger.engine.connect() as con:
+            con.connection.driver_connection.backup(copy)  # type: ignore[union-attr]
+        if copy.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+            raise SetupError("ledger: the copy is not whole")
+    fsio.fsync_path(spare)
+    fsio.rename_noreplace(spare, target)
+    fsio.fsync_dir(Path(target).parent)
 
 
 def _arguments(url: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from oms_batch.store.deskbook import (
     waiting_resubmissions,
 )
 from oms_batch.store.effects import EFFECT_COLUMNS, answer
-from oms_batch.store.engine import Ledger, open_ledger
+from oms_batch.store.engine import Ledger, backup, open_ledger
 from oms_batch.store.jobs import (
     Boxed,
     Delivery,
@@ -82,6 +82,7 @@ __all__ = [
     "anchor",
     "answer",
     "archived",
+    "backup",
     "blocked",
     "correct",
     "corrections_of",
