@@ -33,7 +33,8 @@ def identify(name: str, profile: Profile) -> NamedFile:
     ``NAME_SMO_CLOSED``. Source: names of ``profile.toml``, ``[name]`` and ``[[stage]]``.
     """
     rules = profile.data["name"]
-    if any(re.fullmatch(mask, name) for mask in rules["ignore"]):
+    separators = any(sign in name for sign in "/\\\0")
+    if not separators and any(re.fullmatch(mask, name) for mask in rules["ignore"]):
         raise Ignored
     _check_length(name)
     stem, extension = _split(name, rules["extensions"])
