@@ -143,37 +143,53 @@ def _texts(data: bytes, file: str) -> tuple[pa.Table, dict[str, str], tuple[str,
     return texts, kinds, tuple(keys) or (next(iter(kinds)),)
 
 
+@lru_cache(maxsize=1)
+def _workshop() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(":memory:")
+
+
 def _typed(texts: pa.Table, kinds: dict[str, str], keys: tuple[str, ...], file: str) -> pa.Table:
-    con = duckdb.connect(":memory:")
+    """The rows with their types; ``SetupError`` names the column and the first data row that is wrong."""
+    con = _workshop().cursor()
     con.register("texts", texts.append_column("row_n", pa.array(range(1, texts.num_rows + 1), pa.int64())))
-    columns = []
+    columns, wrong = [], []
     for name, kind in kinds.items():
         plain = f"NULLIF(trim(\"{name}\"), '')"
-        if kind:
-            mask, cast = _FORMS[kind]
-            typed = cast.format(name)
-            _refuse(
-                con,
-                f"SELECT row_n FROM texts WHERE {plain} IS NOT NULL AND "
-                f"(NOT regexp_full_match(trim(\"{name}\"), '{mask}') "
-                + (f"OR {typed} IS NULL)" if kind == "date" else ")"),
-                f"{file}: {name}: not a {kind}",
-            )
-            columns.append(f'CASE WHEN {plain} IS NOT NULL THEN {typed} END AS "{name}"')
-        else:
+        if not kind:
             columns.append(f'{plain} AS "{name}"')
+            continue
+        mask, cast = _FORMS[kind]
+        fits = f"regexp_full_match({plain}, '{mask}')"
+        typed = f"CASE WHEN {fits} THEN {cast.format(name)} END"
+        columns.append(f'{typed} AS "{name}"')
+        wrong.append((f"{plain} IS NOT NULL AND ({typed}) IS NULL", f"{name}: not a {kind}"))
+    _refuse(con, "texts", wrong, file)
     live_from = f"COALESCE(valid_from, {FIRST_DAY})" if "valid_from" in kinds else FIRST_DAY
     live_to = f"COALESCE(valid_to, {LAST_DAY})" if "valid_to" in kinds else LAST_DAY
-    con.execute(f"CREATE TABLE t AS SELECT {', '.join(columns)}, row_n FROM texts")
-    con.execute(f"CREATE TABLE book AS SELECT *, {live_from} AS live_from, {live_to} AS live_to FROM t")
-    _refuse(con, "SELECT row_n FROM book WHERE live_to < live_from", f"{file}: valid_to is before valid_from")
     listed = ", ".join(f'"{key}"' for key in keys)
-    _refuse(con, f"SELECT row_n FROM book WHERE concat_ws('', {listed}) = ''", f"{file}: empty key")
-    _refuse(con, _overlap("book", listed, "row_n"), f"{file}: two rows are valid on one day for one {'+'.join(keys)}")
-    return con.cursor().sql("SELECT * EXCLUDE (row_n) FROM book ORDER BY row_n").to_arrow_table()
+    con.execute(
+        f"""CREATE OR REPLACE TEMP TABLE typed_book AS
+        SELECT *, lag(live_to) OVER (PARTITION BY {listed} ORDER BY live_from) AS before
+        FROM (SELECT *, {live_from} AS live_from, {live_to} AS live_to FROM (
+          SELECT {", ".join(columns)}, row_n FROM texts))"""
+    )
+    twice = f"two rows are valid on one day for one {'+'.join(keys)}"
+    wrong = [
+        ("live_to < live_from", "valid_to is before valid_from"),
+        (f"concat_ws('', {listed}) = ''", "empty key"),
+        ("before >= live_from", twice),
+    ]
+    _refuse(con, "typed_book", wrong, file)
+    rows = con.sql("SELECT * EXCLUDE (row_n, before) FROM typed_book ORDER BY row_n").to_arrow_table()
+    con.close()
+    return rows
 
 
-def _refuse(con: duckdb.DuckDBPyConnection, query: str, what: str) -> None:
-    row = con.execute(f"SELECT min(row_n) FROM ({query})").fetchone()
-    if row and row[0] is not None:
-        raise SetupError(f"{what} (data row {row[0]})")
+def _refuse(con: duckdb.DuckDBPyConnection, table: str, wrong: list[tuple[str, str]], file: str) -> None:
+    if not wrong:
+        return
+    first = ", ".join(f"min(row_n) FILTER (WHERE {test})" for test, _ in wrong)
+    (row,) = con.execute(f"SELECT {first} FROM {table}").fetchall()
+    for (_, what), number in zip(wrong, row, strict=True):
+        if number is not None:
+            raise SetupError(f"{file}: {what} (data row {number})")

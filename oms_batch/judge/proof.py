@@ -22,6 +22,7 @@ from oms_batch.ruledata import RuleData
 
 _REQUIRES = re.compile(r"(\w+)\.(\w+) IS NULL", re.ASCII)
 _KEYS = {"n", "up_n", "z_sl_n", "pers_n", "line"}
+_ALWAYS = _KEYS | {"date_z_2", "year", "month"}
 
 
 @dataclass(frozen=True)
@@ -151,19 +152,21 @@ def _try_cases(
 ) -> tuple[dict[int, int], set[int]]:
     """Load the cases as accounts side by side and run the rule: findings per case, cases left undecided."""
     tables = rulebook.tables
-    used = {REGISTER, PERSON, ACCOUNT, *tables.chain(rule.on), *rule.parts().tables, *rule.needs}
+    parts = rule.parts()
+    named = None if parts.star else parts.names | _ALWAYS | {rule.element.split(".")[-1]}
+    used = {REGISTER, PERSON, ACCOUNT, *tables.chain(rule.on), *parts.tables, *rule.needs}
     filled: Document = {}
     for i, case in enumerate(cases):
         copy = {table: [dict(row) for row in rows] for table, rows in case.rows.items()}
         for table, rows in numbered(copy, i, tables, rule.file).items():
             if table in used and not (table == REGISTER and i):
-                filled.setdefault(table, []).extend(rows)
-    params = [row["name"] for row in filled.pop("param", [])]
-    if params:
+                kept = [{name: value for name, value in row.items() if named is None or name in named} for row in rows]
+                filled.setdefault(table, []).extend(kept)
+    if filled.pop("param", []):
         raise SetupError(f"{rule.file}: param: an example cannot change parameters")
     try:
         for table, rows in filled.items():
-            if rows:
+            if rows and any(rows):
                 con.execute(insert_sql(table, rows, columns_of(table, tables) or {}))
         span = span_of(con)
         live = in_force(rule, day_of(rule.on, tables, span), span, ACCOUNT in tables.chain(rule.on))

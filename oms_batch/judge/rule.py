@@ -119,7 +119,9 @@ class Rule(_Frozen):
             frozenset().union(*(one.tables for one in pieces)),
             frozenset().union(*(one.columns for one in pieces)),
             frozenset().union(*(one.bare for one in pieces)),
+            frozenset().union(*(one.names for one in pieces)),
             any(one.subquery for one in pieces),
+            any(one.star for one in pieces),
         )
 
     def books(self) -> frozenset[str]:

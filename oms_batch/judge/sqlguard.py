@@ -28,12 +28,17 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
 
 @dataclass(frozen=True)
 class Parts:
-    """What a text refers to: tables it selects from, ``table.column`` pairs, bare columns outside subqueries."""
+    """What a text refers to: tables it selects from, ``table.column`` pairs, bare columns outside subqueries.
+
+    ``names`` are all column names wherever they stand; ``star`` says that all columns may be meant.
+    """
 
     tables: frozenset[str]
     columns: frozenset[tuple[str, str]]
     bare: frozenset[str]
+    names: frozenset[str]
     subquery: bool
+    star: bool
 
 
 def expression_parts(text: str) -> Parts:
@@ -65,7 +70,8 @@ def _parts(text: str, expression: bool) -> Parts:
     seen = _Seen()
     for part in node["select_list"] if expression else [node]:
         seen.walk(part, 0 if expression else 1)
-    return Parts(frozenset(seen.tables - seen.ctes), frozenset(seen.columns), frozenset(seen.bare), seen.subquery)
+    tables = frozenset(seen.tables - seen.ctes)
+    return Parts(tables, frozenset(seen.columns), frozenset(seen.bare), frozenset(seen.names), seen.subquery, seen.star)
 
 
 class _Seen:
@@ -76,7 +82,9 @@ class _Seen:
         self.ctes: set[str] = set()
         self.columns: set[tuple[str, str]] = set()
         self.bare: set[str] = set()
+        self.names: set[str] = set()
         self.subquery = False
+        self.star = False
 
     def walk(self, node: Any, depth: int) -> None:
         if isinstance(node, list):
@@ -92,6 +100,7 @@ class _Seen:
 
     def _look(self, node: dict[str, Any], depth: int) -> None:
         kind = node.get("type")
+        self.names.update(str(name).lower() for name in node.get("using_columns") or ())
         if kind == "BASE_TABLE":
             name = str(node["table_name"]).lower()
             if node.get("schema_name") or node.get("catalog_name") or not _NAME.fullmatch(name):
@@ -109,10 +118,15 @@ class _Seen:
             self.subquery = True
         elif node.get("class") == "WINDOW" and depth == 0:
             raise SetupError("SQL: a window function needs select, not fails_when")
+        elif node.get("ref_type") == "NATURAL":
+            raise SetupError("SQL: a NATURAL join depends on what columns a layout has")
+        elif kind == "STAR":
+            self.star = True
         elif kind == "COLUMN_REF":
             names = [str(name).lower() for name in node["column_names"]]
             if names[-1] in _FORBIDDEN and len(names) == 1:
                 raise SetupError(f"SQL: {names[-1]} is not allowed")
+            self.names.add(names[-1])
             if len(names) == 2:
                 self.columns.add((names[0], names[1]))
             elif depth == 0:
