@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import duckdb
@@ -30,13 +30,14 @@ class Judged:
     outcomes: dict[str, str] = field(default_factory=dict)
 
 
-SIDES = {"fund": ("mo", "fund"), "insurer": ("mo", "payer")}
+SIDES = {"fund": ("mo", "fund"), "insurer": ("mo", "payer"), "final": ("payer", "mo")}
 
 
 def rule_sets(profile: Profile, side: str) -> list[str]:
     """The rule sets with which this side judges what the organisation sends it."""
     sender, receiver = SIDES[side]
-    return [one for hop in profile.hops if (hop.sender, hop.receiver) == (sender, receiver) for one in hop.rules]
+    hops = profile.sends if side == "final" else profile.hops
+    return [one for hop in hops if (hop.sender, hop.receiver) == (sender, receiver) for one in hop.rules]
 
 
 def read(con: duckdb.DuckDBPyConnection, profile: Profile, data: bytes) -> None:
@@ -51,10 +52,12 @@ def judge(
     side: str = "fund",
     insured: str = "",
     earlier: bytes = b"",
+    states: Mapping[str, str] | None = None,
 ) -> Judged:
     """Judge the bytes of a register as the fund or an insurer would.
 
-    ``insured``: path of the database of the insured; ``earlier``: a register whose accounts were all accepted.
+    ``insured``: path of the database of the insured; ``earlier``: a register billed before, whose accounts were
+    accepted but for those in ``states`` (xkey → state).
     """
     con = duckdb.connect()
     try:
@@ -65,7 +68,7 @@ def judge(
         identify(con, insured or None, profile)
         con.execute(create_table("facts", FACTS))
         if earlier:
-            _bill(con, profile, earlier)
+            _bill(con, profile, earlier, states or {})
         done = Judged()
         try:
             plan = engine.run(con, book)
@@ -97,8 +100,8 @@ def keep_insured(path: str, profile: Profile, rows: Iterable[tuple[str, ...]]) -
     return path
 
 
-def _bill(con: duckdb.DuckDBPyConnection, profile: Profile, data: bytes) -> None:
-    """The accounts of an earlier register as facts, all accepted."""
+def _bill(con: duckdb.DuckDBPyConnection, profile: Profile, data: bytes, states: Mapping[str, str]) -> None:
+    """The accounts of an earlier register as facts."""
     key = load_spelling(profile.rules, profile.id).key("p.fam", "p.im", "p.ot", "p.dr")
     other = duckdb.connect()
     try:
@@ -117,6 +120,8 @@ def _bill(con: duckdb.DuckDBPyConnection, profile: Profile, data: bytes) -> None
     con.register("billed", rows)
     con.execute("INSERT INTO facts BY NAME SELECT * FROM billed")
     con.unregister("billed")
+    if states:
+        con.executemany("UPDATE facts SET state = ? WHERE xkey = ?", [[how, key] for key, how in states.items()])
 
 
 def promised(expected: dict[str, object]) -> dict[str, Counter[tuple[str, str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,23 +11,25 @@ from lxml import etree
 
 from oms_batch.errors import SetupError
 from oms_batch.exchange import load_profile
+from oms_batch.judge import rulebook
 from oms_batch.ruledata import RuleData
 from oms_batch.synth.defects import catalogue
-from oms_batch.synth.insured import insured
+from oms_batch.synth.insured import Changes, insured
 from oms_batch.synth.planting import Plan, plant
 from oms_batch.synth.register import register
 from oms_batch.synth.world import Spec
-from tests.judged import Judged, judge, keep_insured, promised
+from tests.judged import Judged, judge, keep_insured, promised, rule_sets
 
 PROFILE = load_profile("yaroslavl", RuleData())
-SPECS = {"fund": Spec(accounts=1500, seed=11), "insurer": Spec(accounts=1500, seed=11, payers={"P": 1})}
-EARLIER = Spec(accounts=1500, seed=11, period="2026-09")
+SPECS = {
+    "fund": Spec(accounts=2000, seed=11),
+    "insurer": Spec(accounts=2000, seed=11, payer="P"),
+    "final": Spec(accounts=500, seed=11, payer="R"),
+}
 
 
-def database(folder: Path, side: str) -> str:
-    if side != "fund":
-        return ""
-    return keep_insured(str(folder / "insured.duckdb"), PROFILE, insured(PROFILE, SPECS[side]))
+def database(folder: Path, side: str, changes: Changes | None = None) -> str:
+    return keep_insured(str(folder / "insured.duckdb"), PROFILE, insured(PROFILE, SPECS[side], changes))
 
 
 def told(done: Judged) -> dict[str, dict[str, int]]:
@@ -44,14 +47,24 @@ def test_a_clean_register_gives_no_finding_at_all(side: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("side", sorted(SPECS))
 def test_each_defect_once_gives_exactly_what_it_promises(side: str, tmp_path: Path) -> None:
-    earlier = Spec(**{**_fields(SPECS[side]), "period": EARLIER.period})
+    earlier = replace(SPECS[side], period="2026-09")
     planted = plant(PROFILE, SPECS[side], Plan(side=side, earlier=earlier))
-    data = b"".join(planted.blocks)
-    past = b"".join(register(PROFILE, earlier)) if side == "fund" else b""
-    done = judge(PROFILE, data, side, database(tmp_path, side), past)
+    promise = planted.expected
+    data, past = b"".join(planted.blocks), b"".join(register(PROFILE, earlier))
+    done = judge(PROFILE, data, side, database(tmp_path, side, promise["insured"]), past, promise["earlier"])
     assert done.failed == []
-    assert done.accounts == promised(planted.expected)
-    assert len(planted.expected["planted"]) == len([one for one in catalogue(PROFILE) if one.side == side])
+    assert done.accounts == promised(promise)
+    meant = {"final": ("final",)}.get(side, (side, "both"))
+    assert len(promise["planted"]) == len([one for one in catalogue(PROFILE) if one.side in meant])
+
+
+@pytest.mark.parametrize("side", sorted(SPECS))
+def test_every_rule_that_a_register_can_break_has_a_defect(side: str) -> None:
+    book = rulebook.load(PROFILE.rules, rule_sets(PROFILE, side), PROFILE.id)
+    planted = {code for one in catalogue(PROFILE) for code, _, _ in one.gives if one.side in (side, "both")}
+    of_the_file = {rule.code for rule in book.rules if rule.refuses == "register"}
+    structure = {rule.code for rule in book.rules if rule.built_in} if side == "final" else set()
+    assert {rule.code for rule in book.rules} - planted - of_the_file - structure == set()
 
 
 @pytest.mark.slow
@@ -60,15 +73,12 @@ def test_defects_at_a_share_of_a_bigger_register(seed: int, tmp_path: Path) -> N
     spec = Spec(accounts=20_000, seed=seed)
     planted = plant(PROFILE, spec, Plan(per_mille=40))
     data = b"".join(planted.blocks)
-    path = keep_insured(str(tmp_path / "insured.duckdb"), PROFILE, insured(PROFILE, spec))
+    rows = insured(PROFILE, spec, planted.expected["insured"])
+    path = keep_insured(str(tmp_path / "insured.duckdb"), PROFILE, rows)
     done = judge(PROFILE, data, "fund", path)
     assert done.failed == []
     assert done.accounts == promised(planted.expected)
     assert len(done.accounts) > 300
-
-
-def _fields(spec: Spec) -> dict[str, object]:
-    return {name: getattr(spec, name) for name in Spec.__dataclass_fields__}
 
 
 def test_totals_in_the_head_stay_true_and_the_promise_counts_refused_money() -> None:
@@ -85,8 +95,8 @@ def test_totals_in_the_head_stay_true_and_the_promise_counts_refused_money() -> 
     head = {e.get("type_acc"): int((e.get("amountl") or "").replace(".", "")) for e in root.iter("account_elem")}
     assert head == {part: kopecks for part, kopecks in claimed.items() if kopecks}
     expected = planted.expected
-    assert expected["register"] == {"accounts": 1500, "kopecks": str(sum(claimed.values())), "period": "2026-10"}
-    rejected = [rows for rows in expected["accounts"].values() if rows[0]["severity"] == "reject"]
+    assert expected["register"] == {"accounts": 2000, "kopecks": str(sum(claimed.values())), "period": "2026-10"}
+    rejected = [rows for rows in expected["accounts"].values() if any(row["severity"] == "reject" for row in rows)]
     assert expected["refused"]["accounts"] == len(rejected)
     assert 0 < int(expected["refused"]["kopecks"]) < sum(claimed.values())
     assert sum(expected["by_rule"].values()) == sum(

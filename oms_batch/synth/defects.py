@@ -21,21 +21,28 @@ _PLACE = re.compile(r"\{(\w+)([+-]\d+)?\}")
 class Defect:
     """One plantable defect.
 
-    ``gives``: rule code → number of findings. ``unit``: ``person`` defects go to persons with one account only,
+    ``side``: whose rules find it, fund, insurer or final; ``both``: those of the fund and of the insurer.
+    ``gives``: rule, severity and number of findings. ``unit``: ``person`` defects go to persons with one account only,
     so that what they refuse is one account. ``fits``: what the person or account must be (see ``suits``).
     ``scenes``: register types that the person's accounts, exactly as many, are given first.
-    ``earlier``: it needs a register billed before.
+    ``earlier``: it needs a register billed before; ``state``: what became of the account in it, accepted if empty.
+    ``insured``: rows that stand for the person in the register of the insured, each with what differs.
     """
 
     name: str
     side: str
     unit: str
-    gives: Mapping[str, int]
-    severity: str
+    gives: tuple[tuple[str, str, int], ...]
     fits: Mapping[str, Any]
     change: tuple[Mapping[str, Any], ...]
     scenes: tuple[str, ...] = ()
     earlier: bool = False
+    state: str = ""
+    insured: tuple[Mapping[str, str], ...] | None = None
+
+    @property
+    def rejects(self) -> bool:
+        return any(severity == "reject" for _, severity, _ in self.gives)
 
 
 @dataclass(slots=True)
@@ -60,18 +67,24 @@ def catalogue(profile: Profile) -> tuple[Defect, ...]:
 
 
 def _defect(row: dict[str, Any]) -> Defect:
-    gives = row["gives"]
+    gives = row["gives"] if isinstance(row["gives"], dict) else {row["gives"]: row.get("severity", "reject")}
     return Defect(
         row["name"],
-        row.get("side", "fund"),
+        row.get("side", "both"),
         row.get("unit", "account"),
-        {gives: 1} if isinstance(gives, str) else dict(gives),
-        row.get("severity", "reject"),
+        tuple(_given(code, what) for code, what in gives.items()),
         row.get("fits", {}),
-        tuple(row["change"]),
+        tuple(row.get("change", ())),
         tuple(row.get("scenes", ())),
         bool(row.get("earlier")),
+        row.get("state", ""),
+        tuple(row["insured"]) if "insured" in row else None,
     )
+
+
+def _given(code: str, what: str | int) -> tuple[str, str, int]:
+    """A number is that of rejecting findings, a word the severity of one."""
+    return (code, what, 1) if isinstance(what, str) else (code, "reject", what)
 
 
 def suits(defect: Defect, site: Site) -> bool:
@@ -111,11 +124,19 @@ def _holds(name: str, wanted: Any, site: Site) -> bool:
 def apply(defect: Defect, site: Site) -> None:
     """Make all changes of a defect at its site, in place."""
     for change in defect.change:
-        root = site.patient if change.get("in") == "patient" else site.account
+        first = (site.others or [site.account])[0]
+        root = {"patient": site.patient, "first": first}.get(str(change.get("in", "")), site.account)
         verb = next((name for name in _VERBS if name in change), None)
         if verb is None:
             raise SetupError(f"defect {defect.name}: a change without a verb")
         _VERBS[verb](root, change, site)
+
+
+def insured_rows(defect: Defect, site: Site) -> list[dict[str, str]] | None:
+    """The rows that stand for the person in the register of the insured; ``None``: nothing differs."""
+    if defect.insured is None:
+        return None
+    return [{name: _value(text, site) for name, text in one.items()} for one in defect.insured]
 
 
 def _value(text: str, site: Site) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 
 from oms_batch.exchange import Profile
@@ -11,6 +11,7 @@ from oms_batch.synth.register import blocks, visits
 from oms_batch.synth.scenes import work_out
 from oms_batch.synth.world import Spec, World, build
 
+Changes = Mapping[str, Sequence[Mapping[str, str]]]
 COLUMNS = ("ENP", "VPOLIS", "SPOLIS", "NPOLIS", "FAM", "IM", "OT", "DR", "W", "SNILS", "SMO", "DATE_FROM", "DATE_TO")
 _WIDTHS = (16, 1, 10, 20, 40, 40, 40, 8, 1, 14, 5, 8, 8)
 _DATES = (7, 11, 12)
@@ -40,8 +41,12 @@ def persons(world: World) -> int:
     return sum(1 for _ in visits(world, work_out(world)))
 
 
-def insured(profile: Profile, spec: Spec) -> Iterator[tuple[str, ...]]:
-    """Rows of the register of the insured, ``COLUMNS`` in order: all own persons of the register, then bystanders."""
+def insured(profile: Profile, spec: Spec, changes: Changes | None = None) -> Iterator[tuple[str, ...]]:
+    """Rows of the register of the insured, ``COLUMNS`` in order: all own persons of the register, then bystanders.
+
+    ``changes`` (the promise of ``plant`` has them): ENP → the rows that stand for this person, each as column → value
+    where it differs; no rows: the person is missing.
+    """
     world = build(profile, spec)
     own = persons(world)
     left = spec.bystanders
@@ -52,22 +57,26 @@ def insured(profile: Profile, spec: Spec) -> Iterator[tuple[str, ...]]:
         if not one.smo:
             continue
         left -= ordinal >= own
-        yield row(one)
+        if not changes or one.enp not in changes:
+            yield row(one)
+            continue
+        for change in changes[one.enp]:
+            yield tuple(change.get(name, value) for name, value in zip(COLUMNS, row(one), strict=True))
 
 
-def insured_csv(profile: Profile, spec: Spec) -> Iterator[bytes]:
+def insured_csv(profile: Profile, spec: Spec, changes: Changes | None = None) -> Iterator[bytes]:
     """The register of the insured as a ``;`` table in UTF-8 with a head, in blocks of bytes."""
-    lines = (";".join(values) + "\n" for values in insured(profile, spec))
+    lines = (";".join(values) + "\n" for values in insured(profile, spec, changes))
     yield (";".join(COLUMNS) + "\n").encode()
     yield from blocks(lines, "utf-8")
 
 
-def insured_dbf(profile: Profile, spec: Spec) -> Iterator[bytes]:
+def insured_dbf(profile: Profile, spec: Spec, changes: Changes | None = None) -> Iterator[bytes]:
     """The same register as a dBASE III table in code page 866, in blocks of bytes; dates are of type D."""
-    total = sum(1 for _ in insured(profile, spec))
+    total = sum(1 for _ in insured(profile, spec, changes))
     yield _dbf_head(total)
     held = bytearray()
-    for values in insured(profile, spec):
+    for values in insured(profile, spec, changes):
         held += b" "
         for place, (value, width) in enumerate(zip(values, _WIDTHS, strict=True)):
             text = value.replace("-", "") if place in _DATES else value

@@ -9,8 +9,8 @@ from typing import Any
 
 from oms_batch.errors import SetupError
 from oms_batch.exchange import Profile
-from oms_batch.synth.defects import Defect, Site, apply, broken, catalogue, suits
-from oms_batch.synth.numbers import mix
+from oms_batch.synth.defects import Defect, Site, apply, broken, catalogue, insured_rows, suits
+from oms_batch.synth.numbers import enp, mix
 from oms_batch.synth.people import Person, patient, person
 from oms_batch.synth.register import TAIL, Visit, blocks, fillings, frame, head, visits
 from oms_batch.synth.scenes import SLOT, Patterns, work_out
@@ -57,7 +57,8 @@ def plant(profile: Profile, spec: Spec, plan: Plan) -> Planted:
     """A register with defects. ``SetupError`` when the register is too small to hold what was asked for.
 
     ``expected`` holds ``accounts`` (xkey → rows of rule, severity, count), ``by_rule``, ``refused`` and ``register``
-    (accounts, kopecks), ``planted`` (xkey → name of the defect).
+    (accounts, kopecks), ``planted`` (xkey → name of the defect), ``earlier`` (xkey → state that an account of the
+    register billed before must have had), ``insured`` (what differs in the register of the insured).
     """
     world = build(profile, spec)
     patterns = work_out(world)
@@ -66,7 +67,8 @@ def plant(profile: Profile, spec: Spec, plan: Plan) -> Planted:
 
 
 def _field(world: World, patterns: Patterns, plan: Plan) -> _Field:
-    chosen = [one for one in catalogue(world.profile) if one.side == plan.side]
+    sides = (plan.side,) if plan.side == "final" else (plan.side, "both")
+    chosen = [one for one in catalogue(world.profile) if one.side in sides]
     chosen = [one for one in chosen if plan.earlier is not None or not one.earlier]
     if plan.names:
         chosen = [one for one in chosen if one.name in plan.names]
@@ -120,19 +122,18 @@ def _filler(values: dict[str, str]) -> Any:
     return lambda text: text % values
 
 
-def _staged(ground: _Field, one: Person, rows: list[Visit], scenes: tuple[str, ...]) -> list[Visit]:
+def _staged(ground: _Field, person_: Person, rows: list[Visit], scenes: tuple[str, ...]) -> list[Visit]:
     """The same visits, with patterns of the register types that a defect asks for; none when that cannot be."""
     if not scenes:
         return rows
     if len(scenes) != len(rows):
         return []
-    staged = []
+    staged: list[Visit] = []
     for visit, vg in zip(rows, scenes, strict=True):
-        pool = ground.patterns.first[one.child, one.male]
-        fit = [pattern for pattern in pool if pattern.node.attributes["vg"] == vg]
-        if not fit:
-            return []
-        staged.append(Visit(visit.ordinal, fit[one.draw % len(fit)], SLOT * len(staged) + 1))
+        pools = ground.patterns.first
+        fit = [one for one in pools[person_.child, person_.male] if one.node.attributes["vg"] == vg]
+        fit = fit or [one for pool in pools.values() for one in pool if one.node.attributes["vg"] == vg]
+        staged.append(Visit(visit.ordinal, fit[person_.draw % len(fit)], SLOT * len(staged) + 1))
     return staged
 
 
@@ -153,6 +154,7 @@ def _try(ground: _Field, one: Person, rows: list[Visit], fill: Any, former: Any)
         whole = patient(ground.world, one, nodes)
         site = Site(whole, nodes[at], others, _values(ground.world, one, nodes[at], nodes[0], at))
         site.former = earlier[at] if at < len(earlier) else None
+        site.values["former_key"] = site.former.attributes["xkey"] if site.former else ""
         if suits(defect, site):
             ground.left[defect.name] -= not ground.plan.per_mille
             ground.turn += step + 1
@@ -182,6 +184,11 @@ def _values(world: World, one: Person, account: Node, first: Node, at: int) -> d
         "other_sex": "2" if one.male else "1",
         "age": str(world.first.year - one.born.year),
         "enp": stranger.enp,
+        "own_enp": one.enp,
+        "enp_namesake": enp(one.region, one.born, one.male, (one.ordinal + 50001) % 100000),
+        "enp_namesake_2": enp(one.region, one.born, one.male, (one.ordinal + 50002) % 100000),
+        "snils_third": person(world, one.ordinal + 3_100_000).snils,
+        "smo_other": later[0].smo,
         "enp_broken": broken(one.enp),
         "snils": stranger.snils,
         "snils_broken": one.snils[:-2] + f"{(int(one.snils[-2:]) + 1) % 97:02d}",
@@ -210,6 +217,8 @@ def _survey(world: World, patterns: Patterns, plan: Plan) -> tuple[dict[str, Any
     ground = _field(world, patterns, plan)
     accounts: dict[str, list[dict[str, Any]]] = {}
     planted: dict[str, str] = {}
+    earlier: dict[str, str] = {}
+    differ: dict[str, list[dict[str, str]]] = {}
     by_rule: Counter[str] = Counter()
     parts: Counter[str] = Counter()
     refused = kopecks = count = 0
@@ -222,11 +231,15 @@ def _survey(world: World, patterns: Patterns, plan: Plan) -> tuple[dict[str, Any
             own = sum((Counter(claimed(node)) for node in site.others), Counter(now))
             key = site.account.attributes.get("xkey", "")
             accounts[key] = [
-                {"rule": code, "severity": defect.severity, "count": times} for code, times in defect.gives.items()
+                {"rule": code, "severity": severity, "count": times} for code, severity, times in defect.gives
             ]
+            if defect.state and site.former is not None:
+                earlier[site.former.attributes["xkey"]] = defect.state
+            if (changed := insured_rows(defect, site)) is not None:
+                differ[site.values["own_enp"]] = changed
             planted[key] = defect.name
-            by_rule.update(defect.gives)
-            if defect.severity == "reject":
+            by_rule.update({code: times for code, _, times in defect.gives})
+            if defect.rejects:
                 refused += 1
                 kopecks += sum(now.values())
         parts.update(own)
@@ -236,6 +249,8 @@ def _survey(world: World, patterns: Patterns, plan: Plan) -> tuple[dict[str, Any
         "side": plan.side,
         "accounts": accounts,
         "planted": planted,
+        "earlier": earlier,
+        "insured": differ,
         "by_rule": dict(sorted(by_rule.items())),
         "refused": {"accounts": refused, "kopecks": str(kopecks)},
         "register": {"accounts": count, "kopecks": str(parts.total()), "period": world.period},

@@ -90,7 +90,7 @@ def head(world: World, parts: Mapping[str, int]) -> str:
     body |= {"creator": str(world.defaults["creator"]), "telcreator": str(world.defaults["telcreator"])}
     body |= {"ogrn_mo": world.ogrn_mo, "kpp_mo": world.kpp_mo}
     body |= {"year": str(world.first.year), "month": str(world.first.month), "date_1": made}
-    bill = {"t_opl": "1", "ogrn_smo": world.fund.ogrn, "date_2": made, "n_out": world.number, "date_in": made}
+    bill = {"t_opl": "1", "ogrn_smo": world.billed.ogrn, "date_2": made, "n_out": world.number, "date_in": made}
     total = Node("account_sum")
     elements = total.add("account_elem_t")
     for kind, kopecks in sorted(parts.items()):

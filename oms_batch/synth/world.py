@@ -17,6 +17,7 @@ class Spec:
     """An order for a register. Equal orders give equal bytes on any machine.
 
     ``payers``: letter → weight; the fund's letter stands for those insured elsewhere.
+    ``payer``: the letter of the one payer that the whole register is billed to; empty: the fund, for all of them.
     Empty text and an empty mapping mean the profile's own default.
     """
 
@@ -29,6 +30,7 @@ class Spec:
     encoding: str = "windows-1251"
     payers: Mapping[str, int] = field(default_factory=dict)
     bystanders: int = 0
+    payer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class World:
         return self.spec.number or str(self.defaults["number"])
 
     @property
+    def billed(self) -> Payer:
+        """Whom the head of the register names as payer."""
+        return self.payers[self.spec.payer] if self.spec.payer else self.fund
+
+    @property
     def period(self) -> str:
         return f"{self.first:%Y-%m}"
 
@@ -87,7 +94,7 @@ def build(profile: Profile, spec: Spec) -> World:
     year, month = (int(part) for part in (spec.period or data["defaults"]["period"]).split("-"))
     first = date(year, month, 1)
     last = date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)
-    weights = dict(spec.payers) or dict(data["payers"])
+    weights = dict(spec.payers) or ({spec.payer: 1} if spec.payer else dict(data["payers"]))
     payers: dict[str, Payer] = {}
     for letter in weights:
         payer = profile.payer(letter, last)
