@@ -313,6 +313,8 @@ def test_a_mis_register_in_small_blocks_and_with_empty_patients(
         (b'kpp_mo="760401001"', b'kpp_mo="760401002"', "HDR_SENDER"),
         (b'month="11"', b'month="10"', "HDR_PERIOD"),
         (b'protocol="Reestr"', b'protocol="FLK"', "XML_ROOT"),
+        (b'version="6.15"', b'version="6.08"', "HDR_VERSION"),
+        (b'year="2026"', b'year="2025"', "HDR_PERIOD"),
         (b"<patients>", b"<patients><!-- x -->", "XML_MIXED"),
         (b"<patients>", b"<patients>x", "XML_MIXED"),
         (b"</patients>", b"</patient>", "XML_SYNTAX"),

@@ -225,11 +225,12 @@ def _expected(profile: Profile, header: Header) -> Expected:
     named = header.named
     return Expected(
         {
-            "protocol": (profile.data["protocol"], "XML_ROOT"),
-            "ogrn_mo": (named.ogrn_mo, "HDR_SENDER"),
-            "kpp_mo": (named.kpp_mo, "HDR_SENDER"),
-            "year": (named.period[:4], "HDR_PERIOD"),
-            "month": (named.period[5:], "HDR_PERIOD"),
+            "protocol": ((profile.data["protocol"],), "XML_ROOT"),
+            "version": (tuple(profile.data["versions"]), "HDR_VERSION"),
+            "ogrn_mo": ((named.ogrn_mo,), "HDR_SENDER"),
+            "kpp_mo": ((named.kpp_mo,), "HDR_SENDER"),
+            "year": ((named.period[:4],), "HDR_PERIOD"),
+            "month": ((named.period[5:],), "HDR_PERIOD"),
         },
         tuple(profile.data["encodings"]),
     )

@@ -17,9 +17,9 @@ _BLOCK = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the document must say of itself: canonical register column → value (``ogrn_mo``, ``year`` …)."""
+    """What the document must say of itself: column of ``register`` → values allowed, code of the refusal."""
 
-    register: dict[str, tuple[str, str]]  # column → value, code of the refusal
+    register: dict[str, tuple[tuple[str, ...], str]]
     encodings: tuple[str, ...]
 
 
@@ -178,11 +178,10 @@ class _Walk:
 
     def check_head(self, values: dict[str, str]) -> None:
         self.headed = True
-        for column, (wanted, code) in self.expected.register.items():
+        for column, (allowed, code) in self.expected.register.items():
             found = values.get(self.wire.attribute("register", column).name, "")
-            same = int(found) == int(wanted) if found.isdigit() and wanted.isdigit() else found == wanted
-            if not same:
-                self.problems.add(code, self.place, expected=wanted, found=found[:20])
+            if found not in allowed and found.zfill(2) not in allowed:
+                self.problems.add(code, self.place, expected=" | ".join(allowed), found=found[:20])
         self.problems.raise_if_any()
 
     def piece(self, start: int, end: int) -> bytes:
