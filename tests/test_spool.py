@@ -14,6 +14,7 @@ import pytest
 from oms_batch import clock
 from oms_batch.errors import Fault, Refusal, SetupError
 from oms_batch.store import disk, facts, fsio, spool
+from oms_batch.store import settling as settling_module
 from oms_batch.store.wholeness import whole
 
 NAME = "1027600000108760401001180913X.zip"
@@ -154,7 +155,7 @@ def test_empty_huge_and_unreadable(home: spool.Home, ticking: Clock, monkeypatch
     def locked(_: str) -> bool:
         raise PermissionError
 
-    monkeypatch.setattr(spool, "whole", locked)
+    monkeypatch.setattr(settling_module, "whole", locked)
     (home.inbox / "mo" / "locked").write_bytes(b"PK")
     assert "locked" not in {entry.name for entry in spool.look(home, ["mo"], settling)}
     ticking.now += 61

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oms_batch.errors import SetupError
 from oms_batch.store import fsio
-from oms_batch.store.spool import Home
+from oms_batch.store.home import Home
 
 _MOUNTS = "/proc/self/mounts"
 _SHARES = ("cifs", "smb", "nfs", "fuse", "9p", "davfs", "ncpfs", "afs", "ceph", "glusterfs")

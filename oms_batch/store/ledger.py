@@ -1,8 +1,8 @@
 """The ledger: every account and every kopeck, from the main register to the next one.
 
 This page only gathers the functions; each takes an open ``Ledger`` first.
-``engine`` opens it, ``jobs`` knows receipts, jobs and the outbox, ``effects`` commits an answer,
-``queries`` tells and proves, ``deskbook`` keeps what people add, ``audit`` chains it all.
+``engine`` opens it, ``jobs`` knows receipts and jobs, ``outbox`` what must still go out, ``effects`` commits an
+answer, ``queries`` tells, ``proof`` proves, ``deskbook`` keeps what people add, ``audit`` chains it all.
 """
 
 from __future__ import annotations
@@ -28,34 +28,30 @@ from oms_batch.store.engine import Ledger, backup, open_ledger
 from oms_batch.store.jobs import (
     Boxed,
     Delivery,
-    OutRow,
     Received,
     archived,
-    blocked,
     describe,
     fail,
     files_of,
     find_file,
     find_job,
     get,
-    is_ours,
-    outbox_of,
     park,
     parked,
     printable,
-    published,
     quarantine,
     receive,
     refuse,
-    republish,
     retry,
     start,
     unarchived,
     unfinished,
-    unpublished,
 )
+from oms_batch.store.outbox import OutRow, blocked, is_ours, outbox_of, published, republish, unpublished
+from oms_batch.store.proof import verify
 from oms_batch.store.queries import (
     KNOWN_COLUMNS,
+    accounts_in,
     export_known,
     invoice_rows,
     job_rows,
@@ -64,7 +60,6 @@ from oms_batch.store.queries import (
     register_sums,
     status,
     sums_by_care,
-    verify,
 )
 
 __all__ = [
@@ -77,6 +72,7 @@ __all__ = [
     "Ledger",
     "OutRow",
     "Received",
+    "accounts_in",
     "add_decisions",
     "add_invoice",
     "anchor",

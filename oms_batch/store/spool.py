@@ -10,7 +10,7 @@ import errno
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -18,63 +18,13 @@ from typing import Literal
 from oms_batch import clock
 from oms_batch.errors import Fault, Refusal
 from oms_batch.store import fsio
-from oms_batch.store.wholeness import whole
+from oms_batch.store.home import Home as Home
+from oms_batch.store.settling import Settling as Settling
 
 CLAIM = ".claim"
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 _NOT_OUT = frozenset('/\\:*?"<>|')
 _STALE_SECONDS = 36 * 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """The folders of one participant. ``Home.at(root)`` then ``create()``."""
-
-    root: Path
-    inbox: Path
-    outbox: Path
-    archive: Path
-    rules: Path
-    tmp: Path
-    work: Path
-    box: Path
-    quarantine: Path
-    ledger: Path
-    insured: Path
-    lock: Path
-    settings: Path
-
-    @staticmethod
-    def at(root: str | Path) -> Home:
-        """The paths below an absolute root; nothing is touched."""
-        top = Path(root)
-        if not top.is_absolute():
-            raise Fault("home: the root is not absolute")
-        spool = top / ".spool"
-        folders = (top / "inbox", top / "outbox", top / "archive", top / "rules")
-        steps = (spool / "tmp", spool / "work", spool / "box", spool / "quarantine")
-        files = (top / "ledger.db", top / "insured.duckdb", top / "daemon.lock", top / "oms-batch.toml")
-        return Home(top, *folders, *steps, *files)
-
-    def create(self, partners: Iterable[str] = ()) -> None:
-        """Make all folders that are missing, with one per partner in inbox and outbox."""
-        for folder in (self.inbox, self.outbox, self.archive, self.tmp, self.work, self.box, self.quarantine):
-            fsio.mkdirs(folder)
-        for partner in partners:
-            fsio.mkdirs(self.inbox / partner)
-            fsio.mkdirs(self.outbox / partner)
-
-    def scratch(self, job: int) -> Path:
-        """A job's own folder for temporary tables; made empty when missing. Removed by ``finish``."""
-        folder = self.tmp / f"job-{job}"
-        fsio.mkdirs(folder)
-        return folder
-
-    def box_of(self, job: int) -> Path:
-        """P10: the folder in which a job's answers are laid ready."""
-        folder = self.box / str(job)
-        fsio.mkdirs(folder)
-        return folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,56 +65,6 @@ class Taken:
     path: str
     sha256: str
     size: int
-
-
-@dataclass(slots=True)
-class _Seen:
-    signature: tuple[int, int, int]
-    since: float
-    first: float
-    looks: int = 1
-
-
-@dataclass(slots=True)
-class Settling:
-    """When a file counts as whole: what was seen of it in earlier looks, by the monotonic clock.
-
-    Equal size, time and inode in two looks at least ``settle_seconds`` apart, and an end that fits its kind.
-    ``settle_seconds=0``: one look is enough. After ``give_up_minutes`` it is reported incomplete; with 0 the end
-    is not looked at, so that the reader says exactly what is missing.
-    """
-
-    settle_seconds: float = 5.0
-    give_up_minutes: float = 60.0
-    max_bytes: int = 512 << 20
-    seen: dict[str, _Seen] = field(default_factory=dict)
-
-    def ripe(self, item: fsio.Item) -> tuple[bool, str]:
-        """(whether it may be claimed now, its problem)."""
-        now = clock.monotonic()
-        signature = (item.size, item.mtime_ns, item.inode)
-        seen = self.seen.get(item.path)
-        if seen is None or seen.signature != signature:
-            seen = self.seen[item.path] = _Seen(signature, now, seen.first if seen else now)
-        else:
-            seen.looks += 1
-        late = self.give_up_minutes > 0 and now - seen.first >= self.give_up_minutes * 60
-        still = self.settle_seconds <= 0 or (seen.looks >= 2 and now - seen.since >= self.settle_seconds)
-        if not still:
-            return late, "FILE_INCOMPLETE" if late else ""
-        if item.size > self.max_bytes or item.size == 0:
-            return True, "FILE_TOO_BIG" if item.size else "FILE_EMPTY"
-        try:
-            if self.give_up_minutes <= 0 or whole(item.path):
-                return True, ""
-        except OSError:
-            return late, "FILE_ACCESS" if late else ""
-        return late, "FILE_INCOMPLETE" if late else ""
-
-    def forget(self, present: set[str]) -> None:
-        """Drop what is no longer there."""
-        for path in self.seen.keys() - present:
-            del self.seen[path]
 
 
 # ---- P02, P03: look and claim -------------------------------------------------------------------------
