@@ -268,7 +268,7 @@ def sum_table(site: Site, register: str) -> sums.SumTable:
 # ---- experts ---------------------------------------------------------------------------------------
 
 
-DECISION_HEAD = ("xkey", "defect", "withheld", "act_no", "act_date", "expert")
+DECISION_HEAD = ("xkey", "kod", "withheld", "act_no", "act_date", "expert")
 
 
 def bring_decisions(site: Site, file: str, who: str) -> tuple[int, int]:
@@ -298,7 +298,7 @@ def _decision(site: Site, row: dict[str, str]) -> dict[str, Any]:
     if not accepted:
         raise WrongState("ACC_UNKNOWN")
     account, day = accepted[-1], date.fromisoformat(row["act_date"])
-    books = [one for one in explain.defect_rows(site.rules, row["defect"]) if one["kod"]]
+    books = [one for one in explain.defect_rows(site.rules, row["kod"]) if one["kod"]]
     if not books:
         raise WrongState("DEFECT_CODE")
     return {

@@ -12,7 +12,7 @@ from oms_batch.i18n import _
 from oms_batch.model import roubles
 from oms_batch.problems import problem_text
 from oms_batch.ruledata import RuleData
-from oms_batch.textform import roubles as pretty
+from oms_batch.textform import money as pretty
 from oms_batch.work import Handled
 
 

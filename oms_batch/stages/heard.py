@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import duckdb
@@ -15,11 +16,12 @@ from oms_batch.reply.marks import Codes
 from oms_batch.stages.workbench import Bench
 
 
-def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes) -> None:
+def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes, last: date) -> None:
     """Make the table ``heard``: one row per account of the answer.
 
     ``withheld`` is in kopecks, ``defect`` the number as the answer writes it, ``coded`` whether that
-    number is in the book of defects on the day of the account. ``marked``: it carries ``smo``.
+    number is in the book of defects on the day of the account (``last`` where it has no day that can be
+    read). ``marked``: it carries ``smo``.
     """
     books.load_books(con, profile.rules, profile.id, ["defects"])
     con.execute(
@@ -41,8 +43,9 @@ def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes) -> N
             COALESCE(a.said_defect, '') AS defect, COALESCE(d.kod, '') AS kod, COALESCE(a.said_rule, '') AS rule,
             d.kod IS NOT NULL AS coded
         FROM account a LEFT JOIN (SELECT osn, valid_from, valid_to, min(kod) AS kod FROM book_defects GROUP BY ALL) d
-            ON d.osn = a.said_defect AND a.date_z_2 >= d.valid_from AND (d.valid_to IS NULL OR a.date_z_2 <= d.valid_to)""",
-        {"refused": codes.refused, "partly": codes.partly},
+            ON d.osn = a.said_defect AND COALESCE(a.date_z_2, $last) >= d.valid_from
+            AND (d.valid_to IS NULL OR COALESCE(a.date_z_2, $last) <= d.valid_to)""",
+        {"refused": codes.refused, "partly": codes.partly, "last": last},
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from oms_batch.exchange import Payer
 from oms_batch.model import WorkOrder
 from oms_batch.stages import judging, telling
-from oms_batch.stages.workbench import Bench, hop_of, workbench
+from oms_batch.stages.workbench import Bench, hop_of, last_day, workbench
 
 
 def work(data: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def work(data: dict[str, Any]) -> dict[str, Any]:
 def _payers(bench: Bench) -> list[Payer]:
     """The payers to answer: those of the accounts; of a zero register all that the profile names."""
     profile = bench.profile
-    day = telling.last_day(bench.named.period)
+    day = last_day(bench.named.period)
     letters = [row[0] for row in bench.con.execute("SELECT DISTINCT payer FROM verdicts ORDER BY 1").fetchall()]
     if letters:
         found = [profile.payer(letter, day) for letter in letters]

@@ -76,7 +76,7 @@ def texts_of(bench: Bench, book: rulebook.Rulebook) -> Texts:
             rule.mark or "flk",
             rule.defect,
             rule.element,
-            rule.fails_when or rule.select,
+            " ".join((rule.fails_when or rule.select).split()),
         )
         for rule in book.rules
     }

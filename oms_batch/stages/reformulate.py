@@ -15,7 +15,7 @@ from oms_batch.reply import reformulate, verify
 from oms_batch.reply.manifest import as_json
 from oms_batch.reply.marks import Codes
 from oms_batch.stages import heard
-from oms_batch.stages.workbench import Bench, effects_path, hop_of, save, workbench
+from oms_batch.stages.workbench import Bench, effects_path, hop_of, last_day, save, workbench
 from oms_batch.store import fsio
 
 
@@ -25,7 +25,7 @@ def work(data: dict[str, Any]) -> dict[str, Any]:
     with workbench(order) as bench:
         line = hop_of(order, bench.profile)
         codes = Codes.of(bench.profile.data)
-        heard.prepare(bench.con, bench.profile, codes)
+        heard.prepare(bench.con, bench.profile, codes, last_day(bench.named.period))
         manifest = _write(bench, codes)
         stem = bench.named.canonical.removesuffix(bench.named.extension)
         bench.put(f"{stem}.manifest.json", "", "manifest", lambda out: out.write(as_json(manifest)))

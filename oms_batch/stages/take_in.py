@@ -18,7 +18,7 @@ from oms_batch.reply.reformulate import check_flags
 from oms_batch.ruledata import RuleData
 from oms_batch.stages import heard
 from oms_batch.stages.judging import status_of
-from oms_batch.stages.workbench import Bench, effects_path, hop_of, save, workbench
+from oms_batch.stages.workbench import Bench, effects_path, hop_of, last_day, save, workbench
 from oms_batch.store import tables
 
 LISTED = 1000  # problems named in a protocol; the total is said
@@ -52,7 +52,7 @@ def _compare(bench: Bench, line: Hop, profile: Profile) -> None:
     con, codes = bench.con, Codes.of(profile.data)
     tables.load_parquet(con, "known", bench.order.known)
     con.execute("DELETE FROM known WHERE payer NOT IN ('', ?)", [bench.named.payer])
-    heard.prepare(con, profile, codes)
+    heard.prepare(con, profile, codes, last_day(bench.named.period))
     open_states = sources(profile, line)
     problems = [
         *_rows(con, "SET_NOT_SUBSET", "SELECT h.idcase, h.line FROM heard h ANTI JOIN known k USING (xkey, nth)"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
-from datetime import date
 from typing import Any, BinaryIO
 
 from oms_batch.errors import Fault
@@ -14,13 +12,7 @@ from oms_batch.reply import receipt as receipts
 from oms_batch.reply.document import HeadChange, Part, write_part
 from oms_batch.reply.rows import About
 from oms_batch.stages.judging import Judged, refused_totals, status_of
-from oms_batch.stages.workbench import Bench
-
-
-def last_day(period: str) -> date:
-    """The last day of a period ``YYYY-MM``."""
-    year, month = int(period[:4]), int(period[5:])
-    return date(year, month, monthrange(year, month)[1])
+from oms_batch.stages.workbench import Bench, last_day
 
 
 def reply_name(bench: Bench, stage: str, payer: str) -> str:

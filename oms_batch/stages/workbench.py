@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, BinaryIO
 
 import duckdb
@@ -148,6 +149,12 @@ def _container_limits(order: WorkOrder) -> container.Limits:
     most = container.Limits()
     packed, raw = (int(order.limits.get(name, 0)) << 20 for name in ("packed_mb", "raw_mb"))
     return container.Limits(packed or most.packed, raw or most.raw, most.ratio)
+
+
+def last_day(period: str) -> date:
+    """The last day of a period ``YYYY-MM``."""
+    year, month = int(period[:4]), int(period[5:])
+    return date(year, month, monthrange(year, month)[1])
 
 
 def effects_path(order: WorkOrder) -> str:
