@@ -26,6 +26,8 @@ from oms_batch.store.deskbook import (
 from oms_batch.store.effects import EFFECT_COLUMNS, answer
 from oms_batch.store.engine import Ledger, backup, open_ledger
 from oms_batch.store.jobs import (
+    DONE,
+    OPEN,
     Boxed,
     Delivery,
     Received,
@@ -64,8 +66,10 @@ from oms_batch.store.queries import (
 
 __all__ = [
     "DECISION_COLUMNS",
+    "DONE",
     "EFFECT_COLUMNS",
     "KNOWN_COLUMNS",
+    "OPEN",
     "Anchor",
     "Boxed",
     "Delivery",
