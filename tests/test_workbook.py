@@ -91,7 +91,7 @@ def test_totals_by_cause_and_plan() -> None:
         ("In all", "3", "1,234,175.50"),
     ]
     plan = [row[:2] + row[2:6] for row in sheet(raw, 2)]
-    assert plan[1] == ("K.1", "Diagnosis is not paid", "faults found", "2", "4", "")
+    assert plan[1] == ("K.1", "Diagnosis is not paid", "faults found", "2", "4", None)
     assert plan[2][2:] == ("skipped", "0", "0", "нет справочника")
 
 

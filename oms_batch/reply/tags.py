@@ -14,6 +14,7 @@ TAG = re.compile(rb"""<(/?)([^\s/>]+)([^<>"']*(?:(?:"[^"]*"|'[^']*')[^<>"']*)*)>
 _ATTRIBUTE = re.compile(rb"""([^\s=/<>"']+)\s*=\s*("[^"]*"|'[^']*')""")
 # What XML 1.0 cannot carry at all, even as a character reference.
 NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_SPECIAL = re.compile('[\x00-\x1f&<>"\ud800-\udfff\ufffe\uffff]')
 _ESCAPES = {
     ord("&"): "&amp;",
     ord("<"): "&lt;",
@@ -34,19 +35,23 @@ class Child:
     end: int
 
 
+def escaped(value: str) -> str:
+    """A value for use between double quotes, still as text."""
+    if _SPECIAL.search(value) is None:
+        return value
+    return NOT_XML.sub(" ", value).translate(_ESCAPES)
+
+
 def text(value: str, encoding: str) -> bytes:
     """A value for use between double quotes; letters that the encoding lacks become references, never ``?``."""
-    return NOT_XML.sub(" ", value).translate(_ESCAPES).encode(encoding, "xmlcharrefreplace")
+    return escaped(value).encode(encoding, "xmlcharrefreplace")
 
 
 def element(name: str, attributes: Mapping[str, str], encoding: str, content: bytes = b"") -> bytes:
     """An element with its attributes in the given order; those that are empty are left out."""
-    parts = [b"<", name.encode("ascii")]
-    for key, value in attributes.items():
-        if value:
-            parts += [b" ", key.encode("ascii"), b'="', text(value, encoding), b'"']
-    parts.append(b">" + content + b"</" + name.encode("ascii") + b">" if content else b"/>")
-    return b"".join(parts)
+    inside = "".join([f' {key}="{escaped(value)}"' for key, value in attributes.items() if value])
+    tag = f"<{name}{inside}".encode(encoding, "xmlcharrefreplace")
+    return tag + b">" + content + b"</" + name.encode("ascii") + b">" if content else tag + b"/>"
 
 
 def set_attribute(tag: bytes, name: str, value: str, encoding: str) -> bytes:

@@ -83,7 +83,8 @@ def _sheet(
 
 def _line(sheet: Any, looks: dict[str, Any], row: int, cells: Iterable[tuple[str, str]]) -> None:
     for column, (value, look) in enumerate(cells):
-        sheet.write_string(row, column, NOT_XML.sub(" ", value)[:CELL], looks[look])
+        if value:
+            sheet.write_string(row, column, NOT_XML.sub(" ", value)[:CELL], looks[look])
 
 
 def _refused_sheet(
