@@ -217,3 +217,13 @@ def test_experts_and_the_heading(profile: Profile) -> None:
     ]
     assert story.heading(row) == "Account K7, number 7, register 1027600000108-760401001-202611-1, 1234.50 roubles"
     set_language("ru")
+
+
+def test_one_ground_for_several_defects_is_told_by_the_rule_or_in_full(profile: Profile) -> None:
+    (plain,) = refused.refused_rows(profile, [account(defect="1.5", kod="210", rule="")], TODAY)
+    names = plain.message.split(" / ")
+    assert len(names) > 1 and "Пациента не удалось опознать" in names and len(set(names)) == len(names)
+    told = explain.defect_of(profile.rules, account(defect="1.5"), "person_unknown")
+    assert told is not None and told["name"] == "Пациента не удалось опознать"
+    assert explain.defect_of(profile.rules, account(defect="", kod="")) is None
+    assert explain.defect_of(profile.rules, account(defect="99.9", kod="")) is None

@@ -74,16 +74,30 @@ def defect_rows(rules: RuleData, code: str, day: date | None = None) -> list[dic
     return exact or plain or rows
 
 
-def defect_of(rules: RuleData, move: Mapping[str, Any]) -> dict[str, str] | None:
-    """The book row of a refusal: by its ``defect``, else by its F014 ``kod``; then in force."""
+def defect_of(rules: RuleData, move: Mapping[str, Any], key: str = "") -> dict[str, str] | None:
+    """The book row of a refusal: by its ``defect``, else by its F014 ``kod``; then in force.
+
+    One ground stands for several defects (``1.5``): ``key``, the defect of the rule that refused, tells which; without
+    it the texts of all of them are joined, and the account may be billed again if one of them allows it.
+    """
     day = str(move.get("day") or move.get("date_z_2") or move.get("at") or "")[:10]
     when = date.fromisoformat(day) if day else None
     for name in ("defect", "kod"):
         if code := str(move.get(name) or ""):
             rows = defect_rows(rules, code, when) or defect_rows(rules, code)
             if rows:
-                return rows[0]
+                return next((row for row in rows if row["key"] == key), None) or _joined(rows)
     return None
+
+
+def _joined(rows: list[dict[str, str]]) -> dict[str, str]:
+    """Rows of one ground as one row: each text once."""
+    found = dict(rows[0])
+    for name, between in (("name", " / "), ("explain", " "), ("advice", " ")):
+        for column in (name, f"{name}_en"):
+            found[column] = between.join(dict.fromkeys(row[column] for row in rows if row[column]))
+    found["resubmit"] = max(row["resubmit"] for row in rows)
+    return found
 
 
 def rule_titles(profile: Profile) -> dict[str, Explanation]:

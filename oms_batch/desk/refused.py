@@ -54,13 +54,15 @@ def refused_rows(profile: Profile, accounts: Iterable[Mapping[str, Any]], today:
     """
     rules = rule_titles(profile)
     states = profile.rules.toml(f"{profile.id}/desk.toml")["states"]
-    defects: dict[tuple[str, str, str], dict[str, str] | None] = {}
+    defects: dict[tuple[str, ...], dict[str, str] | None] = {}
     rows = []
     for one in accounts:
-        key = (str(one["defect"]), str(one["kod"]), str(one.get("date_z_2") or one["at"])[:10])
+        rule = rules.get(str(one["rule"]))
+        day = str(one.get("date_z_2") or one["at"])[:10]
+        key = (str(one["defect"]), str(one["kod"]), rule.defect if rule else "", day)
         if key not in defects:
-            defects[key] = defect_of(profile.rules, {**one, "day": key[2]})
-        rows.append(_row(profile, one, defects[key], rules.get(str(one["rule"])), states, today))
+            defects[key] = defect_of(profile.rules, {**one, "day": day}, key[2])
+        rows.append(_row(profile, one, defects[key], rule, states, today))
     return rows
 
 

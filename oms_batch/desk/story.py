@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from oms_batch import textform
-from oms_batch.desk.explain import defect_of, rule_titles
+from oms_batch.desk.explain import Explanation, defect_of, rule_titles
 from oms_batch.desk.refused import state_title
 from oms_batch.exchange import Profile
 from oms_batch.i18n import _, language, pick
@@ -69,7 +69,7 @@ def heading(account: Mapping[str, Any]) -> str:
 def _move(
     profile: Profile,
     states: Mapping[str, Mapping[str, str]],
-    rules: Mapping[str, Any],
+    rules: Mapping[str, Explanation],
     account: Mapping[str, Any],
     move: Mapping[str, Any],
 ) -> Event:
@@ -79,10 +79,10 @@ def _move(
     if move["withheld"]:
         detail.append(_("{sum} withheld").format(sum=_sum(int(move["withheld"]))))
     if move["defect"] or move["kod"]:
-        row = defect_of(profile.rules, {**move, "date_z_2": account.get("date_z_2", "")})
+        rule = rules.get(str(move["rule"]))
+        row = defect_of(profile.rules, {**move, "date_z_2": account.get("date_z_2", "")}, rule.defect if rule else "")
         name = pick(row["name"], row["name_en"]) if row else ""
         code = row["osn"] if row else move["defect"] or move["kod"]
-        rule = rules.get(str(move["rule"]))
         detail.append(_("Cause {code}: {text}").format(code=code, text=rule.title if rule else name))
         advice = (rule.advice if rule else "") or (pick(row["advice"], row["advice_en"]) if row else "")
         if advice:
