@@ -144,6 +144,15 @@ def test_sums_page_and_workbook_show_the_same(profile: Profile) -> None:
     assert book == sums.sums_xlsx(table, DAY), "same table, same bytes"
 
 
+def test_kinds_of_registers_are_shown_only_when_known(profile: Profile) -> None:
+    plain = [{key: row[key] for key in ("payer", "usl_ok", "kopecks")} for row in ROWS]
+    pages = [
+        text_of(sums.sums_html(sums.tally(profile, NAMED.register, "2026-11", "", rows, DAY))) for rows in (ROWS, plain)
+    ]
+    assert ["Вид реестра" in page for page in pages] == [True, False]
+    assert "Стоматология" in pages[0] and all("1 234 6" in page for page in pages)
+
+
 def test_sums_of_nothing(profile: Profile) -> None:
     table = sums.tally(profile, NAMED.register, "2026-11", "", [], DAY)
     assert "Принятых счетов за период нет" in text_of(sums.sums_html(table))
