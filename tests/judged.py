@@ -13,7 +13,7 @@ import pyarrow as pa
 from oms_batch.exchange import Profile
 from oms_batch.formats import reestr_xml
 from oms_batch.formats.layout import load_layout
-from oms_batch.judge import books, engine, rulebook
+from oms_batch.judge import books, engine, rulebook, verdict
 from oms_batch.judge.identify import identify
 from oms_batch.judge.person import load_spelling
 from oms_batch.judge.tables import FACTS, create_table
@@ -28,6 +28,7 @@ class Judged:
     accounts: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
     failed: list[tuple[str, str]] = field(default_factory=list)
     outcomes: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, object] = field(default_factory=dict)
 
 
 SIDES = {"fund": ("mo", "fund"), "insurer": ("mo", "payer"), "final": ("payer", "mo")}
@@ -73,6 +74,8 @@ def judge(
         try:
             plan = engine.run(con, book)
             done.outcomes = {row.code: row.outcome for row in plan}
+            totals = verdict.decide(con, book, payer="" if side == "fund" else "P")
+            done.refused = {"accounts": totals.accounts, "kopecks": str(totals.kopecks)}
         except engine.RuleFailed as error:
             done.failed = list(error.failed)
         _collect(con, done)

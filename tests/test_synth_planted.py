@@ -54,6 +54,7 @@ def test_each_defect_once_gives_exactly_what_it_promises(side: str, tmp_path: Pa
     done = judge(PROFILE, data, side, database(tmp_path, side, promise["insured"]), past, promise["earlier"])
     assert done.failed == []
     assert done.accounts == promised(promise)
+    assert done.refused == promise["refused"]
     meant = {"final": ("final",)}.get(side, (side, "both"))
     assert len(promise["planted"]) == len([one for one in catalogue(PROFILE) if one.side in meant])
 
@@ -78,6 +79,7 @@ def test_defects_at_a_share_of_a_bigger_register(seed: int, tmp_path: Path) -> N
     done = judge(PROFILE, data, "fund", path)
     assert done.failed == []
     assert done.accounts == promised(planted.expected)
+    assert done.refused == planted.expected["refused"]
     assert len(done.accounts) > 300
 
 

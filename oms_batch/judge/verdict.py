@@ -37,7 +37,7 @@ def decide(con: duckdb.DuckDBPyConnection, rulebook: Rulebook, *, payer: str = "
         FROM z_sl a
         LEFT JOIN leading_rule l ON l.z_sl_n = a.n
         LEFT JOIN book_defects d ON d.key = l.defect
-          AND COALESCE(a.date_z_2, {last}) >= d.live_from AND COALESCE(a.date_z_2, {last}) <= d.live_to
+          AND {_day("book_defects", last)} >= d.live_from AND {_day("book_defects", last)} <= d.live_to
         {_payer_joins(con, payer, last)}"""
     )
     con.execute("DROP TABLE leading_rule")
@@ -90,12 +90,20 @@ def _payer(con: duckdb.DuckDBPyConnection, payer: str, last: str) -> str:
     return "COALESCE(named.code, fund.code)"
 
 
+def _day(book: str, last: str) -> str:
+    """The account's day of care; one without it, or before the book begins, counts as the period's last day.
+
+    Such an account is refused anyway, and it must not keep the others from their answer.
+    """
+    return f"(CASE WHEN a.date_z_2 >= (SELECT min(live_from) FROM {book}) THEN a.date_z_2 ELSE {last} END)"
+
+
 def _payer_joins(con: duckdb.DuckDBPyConnection, payer: str, last: str) -> str:
     if payer:
         return ""
     check_payers(con)
     ident = "LEFT JOIN ident i ON i.z_sl_n = a.n" if _identified(con) else ""
-    day = f"COALESCE(a.date_z_2, {last})"
+    day = _day("book_payers WHERE kind = 'fund'", last)
     return f"""{ident}
         LEFT JOIN pers p ON p.n = a.pers_n
         LEFT JOIN book_payers named ON named.ogrn = p.smo_ogrn AND {day} >= named.live_from AND {day} <= named.live_to
