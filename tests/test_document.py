@@ -236,6 +236,13 @@ def test_flk_is_put_in_replaced_and_removed() -> None:
     assert part(tables_of(bare), bare, flk=b"<flk/>")[0] == bare.replace(b"</body>", b"<flk/></body>")
 
 
+def test_totals_said_twice_are_said_once() -> None:
+    once = document(patient(1, account(1)), totals=totals(("100.00", "25.50")))
+    row = b'<account_elem type_acc="1" amountl="100.00" amount="100.00"/>'
+    twice = once.replace(row, row + row)
+    assert part(tables_of(twice), twice)[0] == once
+
+
 @pytest.mark.parametrize(
     ("raw", "new"),
     [

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from oms_batch.formats import reestr_xml
 from oms_batch.formats.layout import load_layout
@@ -202,6 +203,17 @@ def test_any_register_keeps_its_bytes_and_passes_the_proof(raw: bytes) -> None:
         found = proof(raw, new)
         assert found["problems"] == []
         assert found["excluded"] == told["excluded"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(registers(), st.data())
+def test_any_other_byte_behind_the_head_is_found(raw: bytes, data: st.DataObject) -> None:
+    new = done(raw)[0]
+    at = data.draw(st.integers(new.index(b"<patients>") + 10, len(new) - 1))
+    size = data.draw(st.integers(0, 3))
+    other = new[:at] + data.draw(st.binary(max_size=3)) + new[at + size :]
+    found = proof(raw, other)
+    assert any(code.startswith("SET_") for code in codes_of(found)) == (other != new)
 
 
 CODES = Codes(refused="4", partly="3", accepted="1")

@@ -155,11 +155,10 @@ def _head_edits(
         new = set_attribute(new, name, value, encoding)
     if new != tag:
         yield Edit(start, end, new)
-    said = {
-        str(code or ""): (int(claimed or 0), int(accepted or 0))
-        for code, claimed, accepted in con.execute("SELECT type_acc, amountl, amount FROM sum_t").fetchall()
-    }
-    if said != totals.types:
+    said = con.execute(
+        "SELECT COALESCE(type_acc, ''), COALESCE(amountl, 0), COALESCE(amount, 0) FROM sum_t ORDER BY ALL"
+    ).fetchall()
+    if said != [(code, *sums) for code, sums in sorted(totals.types.items())]:
         start, end = spots["account_sum"]
         yield Edit(start, end, new_account_sum(_bytes(source, start, end), totals.types, encoding))
 
