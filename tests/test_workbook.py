@@ -101,7 +101,9 @@ def test_the_same_input_gives_the_same_bytes_and_the_moment_of_receipt_is_its_da
     for raw in (made(), made(tmp_path)):
         assert {one.date_time[0] for one in zipfile.ZipFile(io.BytesIO(raw)).infolist()} == {1980}
     later = made(received_at="2026-11-04T07:05:00+00:00")
-    created = openpyxl.load_workbook(io.BytesIO(later)).properties.created
+    properties = openpyxl.load_workbook(io.BytesIO(later)).properties
+    created = properties.created
+    assert properties.modified == created
     assert created is not None and created.isoformat() == "2026-11-04T10:05:00"
 
 
