@@ -62,6 +62,7 @@ def recover(site: Site) -> Iterator[Handled]:
     for job in ledger.unfinished(site.ledger):
         yield run_job(site, job)
     publish(site)
+    spool.sweep_work(site.home, ledger.originals_in_work(site.ledger))
 
 
 def wake(site: Site) -> Iterator[Handled]:
@@ -103,30 +104,30 @@ def _deliver(site: Site, claim: spool.Claim | None, problem: str) -> Handled | N
     taken = spool.take(site.home, claim)
     if taken is None:
         return None
-    handled = receive(site, taken, problem)
-    spool.release(claim)
-    return handled
+    return receive(site, taken, lambda: spool.release(claim), problem)
 
 
 def _unread(site: Site, entry: spool.Entry) -> Handled:
     """A link, a device, a folder or something far too large: set aside unopened; the size alone is told."""
-    path = spool.set_aside(site.home, entry)
     claim_id = f"unread:{entry.inode}:{entry.mtime_ns}:{entry.size}"
-    taken = spool.Taken(claim_id, entry.name, entry.partner, path, "", entry.size)
-    return receive(site, taken, entry.problem)
+    taken = spool.Taken(claim_id, entry.name, entry.partner, "", "", entry.size)
+    return receive(site, taken, lambda: spool.set_aside(site.home, entry), entry.problem)
 
 
-def receive(site: Site, taken: spool.Taken, problem: str = "") -> Handled:
-    """TX1: the receipt of one delivery, and what follows from it."""
+def receive(site: Site, taken: spool.Taken, release: Callable[[], object], problem: str = "") -> Handled:
+    """TX1: the receipt of one delivery; then the share is rid of it (``release``), and the work begins."""
     if _is_companion(site, taken.name):
-        return _keep_companion(site, taken)
+        kept = _keep_companion(site, taken)
+        release()
+        return kept
     named, way, trouble = _recognise(site, taken)
     if problem:
         aside = problem == "FILE_TYPE"
         trouble = SetAside(Problem(problem)) if aside else Refusal(Problem(problem, found=str(taken.size)))
     received = ledger.receive(site.ledger, _delivery(taken, named, way))
+    release()
     job = ledger.get(site.ledger, received.job_id)
-    if received.verdict == "DUP":
+    if received.verdict == "DUP" or received.state in ledger.DONE:
         return _again(site, job, taken, received)
     if trouble is None and received.verdict == "NAME_REUSED":
         code = way.hop.again if way is not None else "NAME_REUSED"
@@ -173,7 +174,7 @@ def _delivery(taken: spool.Taken, named: NamedFile | None, way: Route | None) ->
 
 def _again(site: Site, job: dict[str, Any], taken: spool.Taken, received: ledger.Received) -> Handled:
     """The same bytes once more: the same answer once more, never an error."""
-    if job["original"] != taken.path:
+    if taken.path and job["original"] != taken.path:
         fsio.unlink(taken.path)
     if job["state"] in ("answered", "refused"):
         ledger.republish(site.ledger, received.job_id)
@@ -250,5 +251,6 @@ def _archive(site: Site, job: dict[str, Any]) -> None:
             original = spool.archive(site.home, original, job["name"], job["sha256"], when)
         else:
             original = spool.quarantine(site.home, original, job["name"], job["reason"].partition(",")[0] or "FILE")
-    ledger.archived(site.ledger, job["id"], original, kept)
+    # the box goes first: after a crash in between, the archive already has what it held
     spool.finish(site.home, job["id"])
+    ledger.archived(site.ledger, job["id"], original, kept)

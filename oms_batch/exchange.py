@@ -127,7 +127,9 @@ class Profile:
 
     def hop(self, stage: str, sender: str, receiver: str) -> Hop | None:
         """The line for a file of this stage between these parties; ``None``: not allowed."""
-        return next((one for one in self.hops if (one.stage, one.sender, one.receiver) == (stage, sender, receiver)), None)
+        return next(
+            (one for one in self.hops if (one.stage, one.sender, one.receiver) == (stage, sender, receiver)), None
+        )
 
     def send(self, stage: str, sender: str) -> Hop | None:
         """The line for a file of this stage that this party makes itself."""
@@ -136,7 +138,9 @@ class Profile:
 
 def _hop(row: dict[str, Any]) -> Hop:
     named = {"from": "sender", "to": "receiver", "with": "with_"}
-    known = {named.get(key, key): tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    known: dict[str, Any] = {
+        named.get(key, key): tuple(value) if isinstance(value, list) else value for key, value in row.items()
+    }
     return Hop(**known)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from oms_batch.errors import WrongState
-
 from oms_batch.judge.person import load_spelling
 from oms_batch.site import Site
 from oms_batch.store import fsio, insured, ledger

@@ -43,7 +43,9 @@ def one_refused(site: Site, account: str) -> dict[str, Any]:
     """The one refused account with this key or number; ``WrongState`` ACC_UNKNOWN, ACC_SEVERAL."""
     states = _refused_states(site)
     for column in ("xkey", "idcase"):
-        found = [row for row in ledger.refused(site.ledger, states, **{column: account}) if row["desk"] != "resubmitted"]
+        found = [
+            row for row in ledger.refused(site.ledger, states, **{column: account}) if row["desk"] != "resubmitted"
+        ]
         if len(found) > 1:
             raise WrongState("ACC_SEVERAL", ", ".join(f"{row['register']}: {row['xkey']}" for row in found[:5]))
         if found:
@@ -132,19 +134,27 @@ def build_register(
     with ExitStack() as stack:
         folder = stack.enter_context(fsio.scratch_folder(str(site.home.tmp)))
         sources = [
-            build.Source(stack.enter_context(fsio.open_read(fsio.absolute(file))), fsio.basename(file)) for file in files
+            build.Source(stack.enter_context(fsio.open_read(fsio.absolute(file))), fsio.basename(file))
+            for file in files
         ]
         patients = stack.enter_context(fsio.create(f"{folder}/patients"))
         plain = f"{folder}/{site.profile.data['member']}"
         with fsio.create(plain) as out:
             report = build.build_register(
-                site.profile, header, sources, list(_again(site, waiting)), out, scratch=patients, renumber=bool(waiting)
+                site.profile,
+                header,
+                sources,
+                list(_again(site, waiting)),
+                out,
+                scratch=patients,
+                renumber=len(files) > 1,
             )
             fsio.fsync_file(out)
         path = requests.pack_into_inbox(site, plain, named)
     placed = {old: new for old, new, _kind in report.lineage}
     ledger.place_resubmissions(
-        site.ledger, [(row["account_id"], named.register, placed[row["xkey"]]) for row in waiting if row["xkey"] in placed]
+        site.ledger,
+        [(row["account_id"], named.register, placed[row["xkey"]]) for row in waiting if row["xkey"] in placed],
     )
     return Built(path, report)
 
@@ -156,7 +166,9 @@ def main_name(site: Site, period: str, number: str) -> NamedFile:
     own, everyone = site.settings.own, site.profile.data["name"]["all_payers"]
     stage = next(line.stage for line in site.profile.sends if line.sender == MO and not line.source)
     extension = site.profile.data["name"]["extensions"][0]
-    return names.identify(f"{own.ogrn}{own.kpp}{period[2:4]}{period[5:]}{number}{stage}{everyone}{extension}", site.profile)
+    return names.identify(
+        f"{own.ogrn}{own.kpp}{period[2:4]}{period[5:]}{number}{stage}{everyone}{extension}", site.profile
+    )
 
 
 def _again(site: Site, waiting: list[dict[str, Any]]) -> Iterator[build.Resubmission]:
@@ -179,7 +191,7 @@ def _again(site: Site, waiting: list[dict[str, Any]]) -> Iterator[build.Resubmis
 
 def _corrections(site: Site, account: int) -> tuple[str, list[tuple[str, str]]]:
     """(the case taken anew from the MIS, or empty; the fields corrected since)."""
-    source, fields = "", []
+    source, fields = "", list[tuple[str, str]]()
     for row in ledger.corrections_of(site.ledger, account):
         if row["field"] == SOURCE:
             source, fields = row["value_ref"], []
@@ -221,7 +233,14 @@ def invoices(site: Site, register: str = "", payer: str = "", number: str = "") 
         rows = accepted_rows(site, name, letter)
         named = _register_name(site, name, letter)
         paper = invoice.make_invoice(
-            site.profile, named, letter, rows, clock.today(), site.settings.own.name, number=number, basis=named.canonical
+            site.profile,
+            named,
+            letter,
+            rows,
+            clock.today(),
+            site.settings.own.name,
+            number=number,
+            basis=named.canonical,
         )
         kept = [row for row in ledger.invoice_rows(site.ledger, name) if row["payer"] == letter]
         if kept and not number:

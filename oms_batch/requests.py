@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from oms_batch import clock
 from oms_batch.errors import WrongState
-from oms_batch.i18n import _
 from oms_batch.formats import container
+from oms_batch.i18n import _
 from oms_batch.intake import names
 from oms_batch.model import NamedFile
 from oms_batch.routing import own_parties, recipient

@@ -6,6 +6,7 @@ own folder (``rules/`` of its home) is laid over them, file by file.
 
 from __future__ import annotations
 
+import builtins
 import csv
 import io
 import tomllib
@@ -48,7 +49,7 @@ class RuleData:
                 return entry.read_bytes()
         raise SetupError(f"rule data: no file {relative}")
 
-    def list(self, folder: str, suffix: str) -> list[str]:
+    def list(self, folder: str, suffix: str) -> builtins.list[str]:
         """Sorted relative names of the files of one folder with this suffix (not below it)."""
         found: set[str] = set()
         for root in self._roots:
@@ -64,12 +65,12 @@ class RuleData:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SetupError(f"{relative}: {error}") from None
 
-    def table(self, relative: str) -> list[dict[str, str]]:
+    def table(self, relative: str) -> builtins.list[dict[str, str]]:
         """A ``;``-separated UTF-8 table as rows of text; lines that start with ``#`` are comments."""
         text = self.read(relative).decode("utf-8")
         lines = io.StringIO("".join(line for line in text.splitlines(keepends=True) if not line.startswith("#")))
         reader = csv.DictReader(lines, delimiter=";", strict=True)
-        rows: list[dict[str, str]] = []
+        rows: builtins.list[dict[str, str]] = []
         for row in reader:
             if None in row or None in row.values():
                 raise SetupError(f"{relative}: data line {reader.line_num} has another number of columns than the head")

@@ -12,7 +12,7 @@ from oms_batch.exchange import Profile, load_profile
 from oms_batch.i18n import _
 from oms_batch.ruledata import RuleData
 from oms_batch.settings import FILE_NAME, Settings, load_settings
-from oms_batch.store import fsio
+from oms_batch.store import disk, fsio
 from oms_batch.store.engine import Ledger, open_ledger
 from oms_batch.store.spool import Home
 
@@ -46,6 +46,7 @@ def open_site(folder: str) -> Iterator[Site]:
         )
     settings = load_settings(fsio.read_bytes(home.settings), str(home.root))
     home.create([one.folder for one in settings.partner])
+    disk.check(home)
     profile = load_profile(settings.profile, RuleData(str(home.rules)))
     ledger = open_ledger(home.ledger)
     try:

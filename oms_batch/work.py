@@ -179,6 +179,7 @@ def _commit(site: Site, job: dict[str, Any], named: NamedFile, order: WorkOrder,
         profile.buckets,
         boxed,
         companions=companions,
+        used_decisions=[int(row["id"]) for row in order.options.get("decisions", [])],
     )
     fsio.rmtree(order.scratch)
     logs.event(

@@ -10,11 +10,12 @@ from oms_batch import clock, logs, overview, requests
 from oms_batch.cli.common import DONE, FOUND, command, json_wanted, opened
 from oms_batch.cli.show import handled_json, tell_handled, tell_status
 from oms_batch.cli.texts import argument, option, print_json
-from oms_batch.conductor import Handled, settling_of, sweep
+from oms_batch.conductor import settling_of, sweep
 from oms_batch.doors import daemon, nightly, precheck
 from oms_batch.i18n import N_, _
 from oms_batch.model import roubles
 from oms_batch.site import locked
+from oms_batch.work import Handled
 
 REFUSED = ("refused", "quarantined", "failed")
 

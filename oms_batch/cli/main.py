@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
-from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from oms_batch import __version__, i18n
 from oms_batch.cli import demo, desk, exchange, ledger, registers, rules
-from oms_batch.cli.texts import TextGroup, clean, option, print_json
-from oms_batch.errors import Fault, Refusal, SetupError, WrongState
+from oms_batch.cli.common import CANNOT, DONE, OUR_FAULT, Options
+from oms_batch.cli.texts import TextGroup, clean, option
+from oms_batch.errors import Fault, Problem, Refusal, SetupError, WrongState
 from oms_batch.i18n import N_, _
 from oms_batch.problems import problem_text
 from oms_batch.ruledata import RuleData
-
-DONE, FOUND, USAGE, CANNOT, OUR_FAULT = 0, 1, 2, 3, 70
-
-
-@dataclass
-class Options:
-    """What stands before the command."""
-
-    home: str
-    json: bool
 
 
 class Program(TextGroup):
@@ -46,14 +35,14 @@ class Program(TextGroup):
                 click.echo(clean(problem_text(problem, RuleData())), err=True)
             code = CANNOT
         except WrongState as error:
-            click.echo(clean(f"{error.code}: {error.detail}"), err=True)
+            click.echo(clean(problem_text(Problem(error.code, error.detail), RuleData())), err=True)
             code = CANNOT
         except SetupError as error:
             click.echo(_("Set-up: {text}").format(text=clean(error)), err=True)
             code = CANNOT
         except Exception as error:  # noqa: BLE001 - the last net: type and place only, never a value
             place = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{os.path.basename(place.filename)}:{place.lineno}"
+            where = f"{place.filename.rpartition('/')[2]}:{place.lineno}"
             text = _("Our own fault ({kind}, {where}). Nothing was sent. Please report it.")
             click.echo(text.format(kind=type(error).__name__, where=where), err=True)
             if isinstance(error, Fault):
@@ -96,8 +85,8 @@ def _language(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
 @click.pass_context
 def program(ctx: click.Context, home: str, lang: str, as_json: bool) -> None:
     """Global options; each command takes them from the context."""
-    del lang
-    ctx.obj = Options(home, as_json)
+    asked = ctx.get_parameter_source("lang") is not click.core.ParameterSource.DEFAULT
+    ctx.obj = Options(home, lang if asked else "", as_json)
 
 
 for group in (demo, exchange, registers, desk, rules, ledger):
@@ -107,6 +96,3 @@ for group in (demo, exchange, registers, desk, rules, ledger):
 def main() -> None:
     """The entry point of the installed command and of ``cli.py``."""
     program()
-
-
-__all__ = ["main", "print_json", "program"]

@@ -114,3 +114,35 @@ def tell_status(rows: list[dict[str, Any]]) -> None:
                     file=item["file"], reason=item["reason"], stage=item["waits_for"]
                 )
             )
+
+
+def tell_jobs(rows: list[dict[str, Any]]) -> None:
+    """All files with what became of them."""
+    states = {
+        "answered": _("answered"),
+        "refused": _("refused"),
+        "parked": _("waits"),
+        "quarantined": _("set aside"),
+        "failed": _("stopped"),
+        "new": _("new"),
+        "working": _("in work"),
+    }
+    head = ["№", _("file"), _("from"), _("to"), _("state"), _("accounts"), _("sum"), _("refused"), _("code")]
+    print_table(
+        head,
+        [
+            [
+                row["id"],
+                row["name"],
+                row["sender"],
+                row["receiver"],
+                states[row["state"]],
+                row["accounts"],
+                pretty(row["kopecks"]),
+                row["refused_accounts"],
+                row["reason"],
+            ]
+            for row in rows
+        ],
+        right=(0, 5, 6, 7),
+    )

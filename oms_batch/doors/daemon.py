@@ -13,8 +13,9 @@ from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
 from oms_batch import clock, logs
-from oms_batch.conductor import Handled, settling_of, sweep
+from oms_batch.conductor import settling_of, sweep
 from oms_batch.site import Site
+from oms_batch.work import Handled
 
 
 class _Wake(FileSystemEventHandler):

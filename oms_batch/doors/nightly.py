@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oms_batch import clock, logs, overview, requests
-from oms_batch.conductor import Handled, publish, settling_of, sweep
+from oms_batch.conductor import publish, settling_of, sweep
 from oms_batch.errors import WrongState
 from oms_batch.site import Site
 from oms_batch.store import ledger
+from oms_batch.work import Handled
 
 
 @dataclass

@@ -27,7 +27,9 @@ def work(data: dict[str, Any]) -> dict[str, Any]:
         if found.accounts:
             telling.report(bench, judged, partner="")
         with bench.timed("effects"):
-            bench.con.execute("UPDATE verdicts SET refused = FALSE, withheld = 0, defect = '', kod = '', rule = '', payer = ''")
+            bench.con.execute(
+                "UPDATE verdicts SET refused = FALSE, withheld = 0, defect = '', kod = '', rule = '', payer = ''"
+            )
             save(effects_path(order), [(bench.con, judging.effects_sql(line))])
         return WorkResult(
             "partly" if found.accounts else "accepted",

@@ -373,3 +373,10 @@ def files_of(ledger: Ledger, stage: str, direction: str) -> list[dict[str, Any]]
     query = sa.select(c.register, c.payer, c.name, c.sha256, c.path).where(c.stage == stage, c.direction == direction)
     with ledger.read() as con:
         return [dict(row) for row in con.execute(query.order_by(c.id)).mappings()]
+
+
+def originals_in_work(ledger: Ledger) -> list[str]:
+    """Paths of received bytes that are not archived yet: those that the spool must keep."""
+    query = sa.select(jobs.c.original).where(jobs.c.archived_at == "", jobs.c.original != "")
+    with ledger.read() as con:
+        return list(con.execute(query).scalars())

@@ -1,0 +1,118 @@
+"""Commands to begin with: demo, init, generate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from oms_batch import homes
+from oms_batch.cli.common import DONE, FOUND, command, json_wanted
+from oms_batch.cli.texts import argument, option, print_json
+from oms_batch.doors import demo, generate
+from oms_batch.i18n import N_, _
+from oms_batch.settings import Role
+
+
+@command("demo", help=N_("A whole month of three participants on one disk, told as it goes. DIR must be new."))
+@argument("folder", metavar="DIR", type=click.Path(file_okay=False))
+@option("--accounts", default=400, show_default=True, help=N_("Accounts in the main register."))
+@option("--seed", default=7, show_default=True, help=N_("Another seed gives another month."))
+def play(folder: str, accounts: int, seed: int) -> int:
+    def tell(line: str) -> None:
+        click.echo(line, err=json_wanted())
+
+    proofs = demo.run(folder, tell, accounts=accounts, seed=seed)
+    balanced = all(one["balanced"] for one in proofs.values())
+    if json_wanted():
+        print_json(proofs)
+    else:
+        click.echo("")
+        click.echo(
+            _("Look around: {folder}/mo, {folder}/tfoms, {folder}/smo-p are homes like real ones.").format(
+                folder=folder
+            )
+        )
+        click.echo(_("For example: oms-batch --home {folder}/mo status").format(folder=folder))
+    return DONE if balanced else FOUND
+
+
+@command("init", help=N_("Make a participant's home: folders and settings, to be filled in."))
+@argument("folder", metavar="DIR", type=click.Path(file_okay=False))
+@option("--role", type=click.Choice(["mo", "tfoms", "smo"]), required=True, help=N_("Who this is."))
+@option("--ogrn", default="", help=N_("Own OGRN."))
+@option("--kpp", default="", help=N_("Own KPP (MO)."))
+@option("--letter", default="", help=N_("Own payer letter (fund, insurer)."))
+@option("--smo", default="", help=N_("Own federal code (fund, insurer)."))
+@option("--name", default="", help=N_("Own name."))
+@option("--profile", default="yaroslavl", show_default=True, help=N_("The dialect of the exchange."))
+def init(folder: str, role: Role, ogrn: str, kpp: str, letter: str, smo: str, name: str, profile: str) -> int:
+    own = {"ogrn": ogrn, "kpp": kpp, "letter": letter, "smo": smo, "name": name}
+    path = homes.init(folder, role, own=own, profile=profile)
+    if json_wanted():
+        print_json({"settings": path})
+    else:
+        click.echo(
+            _("Made: {path}. Fill in the codes and the partners, then: oms-batch --home {folder} status").format(
+                path=path, folder=folder
+            )
+        )
+    return DONE
+
+
+@command(
+    "generate",
+    help=N_("A synthetic register with the insured that fit it; with planted defects and what must be found."),
+)
+@argument("folder", metavar="DIR", type=click.Path(file_okay=False))
+@option("--accounts", default=1000, show_default=True, help=N_("Accounts in the register."))
+@option("--seed", default="1", show_default=True, help=N_("The same seed gives the same bytes."))
+@option("--period", default="", help=N_("The month, YYYY-MM."))
+@option("--payer", "payers", multiple=True, help=N_("Payer letter and weight, e.g. P=9; may be repeated."))
+@option(
+    "--defects",
+    default="none",
+    type=click.Choice(["none", "each", "share"]),
+    show_default=True,
+    help=N_("Plant one of each defect, or a share of accounts."),
+)
+@option("--per-mille", default=30, show_default=True, help=N_("The share for --defects share."))
+@option(
+    "--side",
+    default="fund",
+    type=click.Choice(["fund", "insurer"]),
+    show_default=True,
+    help=N_("Whose rules must find the defects."),
+)
+@option(
+    "--encoding",
+    default="windows-1251",
+    type=click.Choice(["windows-1251", "utf-8"]),
+    show_default=True,
+    help=N_("Code page of the register."),
+)
+@option(
+    "--container",
+    default=".zip",
+    type=click.Choice([".zip", ".7z", ".xml"]),
+    show_default=True,
+    help=N_("Extension of the file's name."),
+)
+@option("--cases", is_flag=True, help=N_("Also the source cases as CSV."))
+@option("--dbf", is_flag=True, help=N_("The insured as DBF, too."))
+def make(folder: str, payers: tuple[str, ...], **chosen: Any) -> int:
+    weights = {letter.upper(): int(weight or "1") for letter, _eq, weight in (one.partition("=") for one in payers)}
+    made = generate.run(folder, payers=weights, **chosen)
+    if json_wanted():
+        print_json(made)
+    else:
+        for what, path in made["files"].items():
+            click.echo(f"{what}: {path}")
+        click.echo(_("Accounts: {n} for {sum}").format(n=made["accounts"], sum=made["sum"]))
+    return DONE
+
+
+def add_to(program: click.Group) -> None:
+    """Hang these commands on the program."""
+    for one in (play, init, make):
+        program.add_command(one)

@@ -1,0 +1,156 @@
+"""Commands that make registers: register build, reformulate, verify-reformulation, experts, final."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from oms_batch import office, requests
+from oms_batch.cli.common import DONE, FOUND, command, json_wanted, opened, who
+from oms_batch.cli.exchange import code_of
+from oms_batch.cli.show import handled_json, tell_handled
+from oms_batch.cli.texts import TextGroup, argument, option, print_json
+from oms_batch.conductor import publish
+from oms_batch.doors import proofs
+from oms_batch.i18n import N_, _
+from oms_batch.model import roubles
+from oms_batch.site import locked
+from oms_batch.textform import money
+from oms_batch.work import Handled
+
+
+@click.group("register", cls=TextGroup, help=N_("The MO's main register."))
+def register_group() -> None:
+    """The main register."""
+
+
+@command(
+    "build",
+    help=N_("Build the main register from source cases (CSV, register XML of a MIS) and accounts to be billed again."),
+)
+@option("--period", required=True, help=N_("The month, YYYY-MM."))
+@option(
+    "--source",
+    "sources",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False),
+    help=N_("A file of cases; may be repeated."),
+)
+@option("--number", default="1", show_default=True, help=N_("Number of the register in its month, one digit."))
+@option("--zero", is_flag=True, help=N_("A register without accounts is meant."))
+def build(period: str, sources: tuple[str, ...], number: str, zero: bool) -> int:
+    with opened() as site, locked(site):
+        made = office.build_register(site, period, sources, number=number, zero=zero)
+    report = made.report
+    if json_wanted():
+        print_json(
+            {
+                "file": made.path,
+                "accounts": report.accounts,
+                "persons": report.persons,
+                "sum": roubles(report.kopecks),
+                "billed_again": [{"from": old, "account": new, "kind": kind} for old, new, kind in report.lineage],
+            }
+        )
+    else:
+        text = _("Built: {path}: {n} accounts of {persons} persons for {sum}; billed again: {again}")
+        shown = {
+            "n": report.accounts,
+            "persons": report.persons,
+            "sum": money(report.kopecks),
+            "again": len(report.lineage),
+        }
+        click.echo(text.format(path=made.path, **shown))
+        click.echo(_("The next sweep sends it: oms-batch run --once"))
+    return DONE
+
+
+def _show(handled: list[Handled]) -> None:
+    if json_wanted():
+        documents = [one.notes.get("manifest") or handled_json(one) for one in handled]
+        print_json(documents[0] if len(documents) == 1 else documents)
+        return
+    for one in handled:
+        tell_handled(one)
+        for row in one.notes.get("manifest", {}).get("excluded", [])[:50]:
+            text = _("    left out: account {n}, defect {code}, {sum}")
+            click.echo(text.format(n=row["idcase"], code=row["code"] or "-", sum=row["sum"]))
+    if not handled:
+        click.echo(_("Nothing to do: all of it went out before."))
+
+
+@command(
+    "reformulate",
+    help=N_("Leave out what the fund flagged and send the rest to the insurer (F6). Nothing else changes."),
+)
+@option("--register", default="", help=N_("Only this register."))
+@option("--payer", default="", help=N_("Only this payer letter."))
+def reformulate(register: str, payer: str) -> int:
+    with opened() as site, locked(site):
+        handled = list(requests.reformulate(site, register, payer))
+        publish(site)
+    _show(handled)
+    return FOUND if any(one.notes.get("manifest", {}).get("excluded") for one in handled) else code_of(handled)
+
+
+@command("verify-reformulation", help=N_("Prove that NEW is OLD minus the flagged accounts and nothing else."))
+@argument("old", type=click.Path(exists=True, dir_okay=False))
+@argument("new", type=click.Path(exists=True, dir_okay=False))
+def verify_reformulation(old: str, new: str) -> int:
+    found: dict[str, Any] = proofs.reformulation(old, new)
+    if json_wanted():
+        print_json(found)
+    else:
+        text = _("Accounts: {before} before, {after} after; sums {sum_before} and {sum_after}; left out: {n}")
+        click.echo(
+            text.format(
+                before=found["accounts_before"],
+                after=found["accounts_after"],
+                sum_before=found["sum_before"],
+                sum_after=found["sum_after"],
+                n=len(found["excluded"]),
+            )
+        )
+        for problem in found["problems"]:
+            click.echo(f"! {problem['code']}: {problem['place']}")
+        click.echo(
+            _("PROVED: only flagged accounts are left out.")
+            if found["kept_byte_equal"] and not found["problems"]
+            else _("NOT PROVED.")
+        )
+    return DONE if found["kept_byte_equal"] and not found["problems"] else FOUND
+
+
+@command("experts", help=N_("Bring in decisions of experts: xkey;kod;withheld;act_no;act_date;expert."))
+@argument("file", type=click.Path(exists=True, dir_okay=False))
+def experts(file: str) -> int:
+    with opened() as site, locked(site):
+        new, known = office.bring_decisions(site, file, who())
+    if json_wanted():
+        print_json({"new": new, "known": known})
+    else:
+        click.echo(
+            _("Decisions: {new} new, {known} known already. The final answer: oms-batch final").format(
+                new=new, known=known
+            )
+        )
+    return DONE
+
+
+@command("final", help=N_("Make the final answer from the accepted accounts and the experts' decisions."))
+@option("--register", default="", help=N_("Only this register."))
+@option("--payer", default="", help=N_("Only this payer letter."))
+def final(register: str, payer: str) -> int:
+    with opened() as site, locked(site):
+        handled = list(requests.finalise(site, register, payer))
+        publish(site)
+    _show(handled)
+    return code_of(handled)
+
+
+def add_to(program: click.Group) -> None:
+    """Hang these commands on the program."""
+    register_group.add_command(build)
+    for one in (register_group, reformulate, verify_reformulation, experts, final):
+        program.add_command(one)
