@@ -131,7 +131,7 @@ def identify(con: duckdb.DuckDBPyConnection, insured: str | None, profile: Profi
 def identify_in(con: duckdb.DuckDBPyConnection, insured: str, search: Search) -> None:
     """The same against a table that ``con`` sees under the name ``insured``."""
     check_payers(con)
-    _persons(con, search)
+    _persons(con)
     con.execute("CREATE OR REPLACE TEMP TABLE met (pers_n BIGINT, step VARCHAR, one VARCHAR, ambiguous BOOLEAN)")
     for step in search.steps:
         con.execute(_step_sql(step, insured, search))
@@ -153,28 +153,27 @@ def check_payers(con: duckdb.DuckDBPyConnection) -> None:
         raise SetupError("payers: two letters of the fund on one day")
 
 
-def _persons(con: duckdb.DuckDBPyConnection, search: Search) -> None:
-    spelling = search.spelling
-    names = ", ".join(f"{spelling.name('p.' + column)} AS {column}" for column in _NAMES)
+def _persons(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE who AS SELECT p.n AS pers_n, p.vpolis,
-        {number("p.spolis")} AS spolis, {number("p.npolis")} AS npolis, {number("p.npolis")} AS enp,
-        {names}, p.dr, p.w, {digits("p.snils")} AS snils,
-        {spelling.number("p.fam", "p.im", "p.ot", "p.dr")} AS person_key FROM pers p"""
+        f"""CREATE OR REPLACE TEMP TABLE who AS SELECT pers_n, vpolis, spolis, npolis, npolis AS enp,
+        fam, im, ot, dr, w, snils FROM (SELECT n AS pers_n, vpolis, {number("spolis")} AS spolis,
+          {number("npolis")} AS npolis, fam, im, ot, dr, w, {digits("snils")} AS snils FROM pers)"""
     )
 
 
 def _differs(column: str, left: str, right: str, spelling: Spelling) -> str:
-    other = spelling.name(f"{right}.{column}") if column in _NAMES else f"{right}.{column}"
-    return f"({left}.{column} IS DISTINCT FROM {other})"
+    if column in _NAMES:
+        return spelling.differs(f"{left}.{column}", f"{right}.{column}")
+    return f"({left}.{column} IS DISTINCT FROM {right}.{column})"
 
 
 def _step_sql(step: Step, insured: str, search: Search) -> str:
     """Persons not met yet whom this step finds; more than one person found is ambiguous unless ``ties`` decides."""
     if step.person:
-        on = "i.person_key = w.person_key"
-        equal = [f"w.{column} = {search.spelling.name('i.' + column)}" for column in _NAMES]
-        differences = " AND ".join([*equal, "w.dr = i.dr"])
+        on = f"i.person_key = {search.spelling.number('w.fam', 'w.im', 'w.ot', 'w.dr')}"
+        # The key is a hash: the names themselves decide.
+        equal = [f"NOT {_differs(column, 'w', 'i', search.spelling)}" for column in (*_NAMES, "dr")]
+        differences = " AND ".join(equal)
     else:
         # Equal, or both absent: a policy without a series has none in the register either.
         plain = [pair for pair in step.match if pair[0] != "spolis"]

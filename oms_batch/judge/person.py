@@ -24,7 +24,8 @@ class Spelling:
         source = _quoted(self.replace_from + self.blank)
         target = _quoted(self.replace_to + " " * len(self.blank))
         text = f"translate(upper(COALESCE({column}, '')), {source}, {target})"
-        return f"trim(regexp_replace({text}, ' +', ' ', 'g'))"
+        # The regular expression costs most of it and is seldom needed.
+        return f"trim(CASE WHEN contains({text}, '  ') THEN regexp_replace({text}, ' +', ' ', 'g') ELSE {text} END)"
 
     def joined(self, fam: str, im: str, ot: str, dr: str) -> str:
         """SQL: names and birth date as one text; NULL when there is no birth date."""
@@ -39,10 +40,16 @@ class Spelling:
         """SQL: the person as UBIGINT, for the register of the insured: small and quick to join."""
         return f"md5_number_lower({self.joined(fam, im, ot, dr)})"
 
+    def differs(self, left: str, right: str) -> str:
+        """SQL: two names are not one; most are told equal without the costly spelling."""
+        same = f"upper({left}) = upper({right})"
+        return f"(CASE WHEN {same} THEN FALSE ELSE {self.name(left)} <> {self.name(right)} END)"
+
 
 def number(column: str) -> str:
     """SQL: a series or number in upper case without spaces and signs; NULL when nothing is left."""
-    return f"NULLIF(regexp_replace(upper({column}), '[^0-9A-ZА-ЯЁ]', '', 'g'), '')"
+    plain = f"NULLIF(regexp_replace(upper({column}), '[^0-9A-ZА-ЯЁ]', '', 'g'), '')"
+    return f"CASE WHEN regexp_full_match({column}, '[0-9]+') THEN {column} ELSE {plain} END"
 
 
 def digits(column: str) -> str:
