@@ -178,3 +178,9 @@ def test_a_weakened_rule_is_caught_by_its_own_example(whole: Rulebook) -> None:
     weak = rule.model_copy(update={"fails_when": "COALESCE(z_sl.date_z_1 > z_sl.date_z_2 + 5, FALSE)"})
     mutant = Rulebook(whole.profile, whole.sets, (weak,), whole.params, whole.tables, "mutant")
     assert any(not one.ok and one.kind == "fail" for one in prove_all(mutant, RULES))
+
+
+def test_no_rule_counts_in_floating_point(whole: Rulebook) -> None:
+    for rule in whole.rules:
+        text = " ".join((rule.fails_when, rule.select, rule.value))
+        assert not re.search(r"\s/\s|\bDOUBLE\b|\bFLOAT\b|\bREAL\b", text), rule.code
