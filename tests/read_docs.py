@@ -58,7 +58,7 @@ class Maker:
         for kid in node.kids.values():
             if kid.name == "patient":
                 kinds = sorted(self.layout_types())
-                inside += "".join(self.element(kid, kinds[i % len(kinds)], i % 3 != 1, people) for i in range(people))
+                inside += "".join(self.element(kid, kinds[i % len(kinds)], i % 4 != 1, people) for i in range(people))
             elif full or kid.required or kid.name in ("sum", "elem", "register_accounts", "personal_account"):
                 inside += self.element(kid, vg, full, people) * 1
                 if kid.multiple and kid.name != "elem":
@@ -84,7 +84,10 @@ def read(
 
 def dump(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]:
     """All tables, rows in order."""
-    return {table: con.execute(f"SELECT * FROM {table} ORDER BY ALL").fetchall() for table in [*LAYOUT.tables, "spot", "findings"]}
+    return {
+        table: con.execute(f"SELECT * FROM {table} ORDER BY ALL").fetchall()
+        for table in [*LAYOUT.tables, "spot", "findings"]
+    }
 
 
 def plain_rows(data: bytes) -> dict[str, list[dict[str, str]]]:

@@ -45,9 +45,14 @@ def test_what_the_seed_of_the_exchange_needs_is_there() -> None:
     assert (account.table, account.multiple, account.fields["xkey"].column) == ("z_sl", True, "xkey")
     assert account.fields["help_cond"].column == "usl_ok"
     assert account.kids["smo"].fields["pay"].table == "z_sl"
-    assert LAYOUT.nodes[account.path + "/manipulations/manipulation/an_tariffs/an_tariff"].fields["сomment"].column == "comment"
+    assert (
+        LAYOUT.nodes[account.path + "/manipulations/manipulation/an_tariffs/an_tariff"].fields["сomment"].column
+        == "comment"
+    )
     assert account.kids["consiliums"].vg == {"1", "2"}
-    assert {"register", "sum_t", "pers", "z_sl", "z_sl_sum", "ds", "usl", "usl_sum", "an_ps", "flk_fact"} <= set(LAYOUT.tables)
+    assert {"register", "sum_t", "pers", "z_sl", "z_sl_sum", "ds", "usl", "usl_sum", "an_ps", "flk_fact"} <= set(
+        LAYOUT.tables
+    )
 
 
 def test_the_tables_can_be_written_in_sql_without_quotes() -> None:

@@ -30,7 +30,9 @@ def test_a_main_register_taken_apart() -> None:
     assert named.register == "1027600000108-760401001-201809-1"
 
 
-@pytest.mark.parametrize("ending", ["3X.7z", "3X.zip", "3X.xml", "1P.7z", "1R.7z", "1F.7z", "6P.zip", "5P.xml", "2R.7z"])
+@pytest.mark.parametrize(
+    "ending", ["3X.7z", "3X.zip", "3X.xml", "1P.7z", "1R.7z", "1F.7z", "6P.zip", "5P.xml", "2R.7z"]
+)
 def test_every_stage_has_its_names(ending: str) -> None:
     assert identify(STEM + "18091" + ending, PROFILE).stage == ending[0]
 
@@ -44,7 +46,12 @@ def test_a_cyrillic_letter_is_named_with_its_place() -> None:
     with pytest.raises(Refusal) as caught:
         identify(STEM + "180913х.7z", PROFILE)
     problem = caught.value.problems[0]
-    assert (problem.code, problem.place, problem.expected, problem.found) == ("NAME_HOMOGLYPH", "position 29", "X", "U+0445")
+    assert (problem.code, problem.place, problem.expected, problem.found) == (
+        "NAME_HOMOGLYPH",
+        "position 29",
+        "X",
+        "U+0445",
+    )
 
 
 @pytest.mark.parametrize("twin", "АВЕКМНОРСТУХавеморстух"[:20])
@@ -98,7 +105,16 @@ def test_a_bad_name_has_its_own_reason(name: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["~$" + STEM + "180913X.7z", STEM + ".tmp", STEM + ".part", STEM + "180913X.7z.filepart", "Thumbs.db", "desktop.ini", ".a"]
+    "name",
+    [
+        "~$" + STEM + "180913X.7z",
+        STEM + ".tmp",
+        STEM + ".part",
+        STEM + "180913X.7z.filepart",
+        "Thumbs.db",
+        "desktop.ini",
+        ".a",
+    ],
 )
 def test_temporary_files_are_left_alone(name: str) -> None:
     with pytest.raises(Ignored):

@@ -187,5 +187,7 @@ def why_refused(layout: Layout, encoding: str, stream: BinaryIO) -> Refusal | No
 
 
 def _at(parser: Any, error: expat.ExpatError, stream: BinaryIO, encoding: str) -> Refusal:
-    stream.seek(max(0, parser.ErrorByteIndex))
-    return strict.refusal_of(error, stream.read(16), encoding)
+    place = max(0, parser.ErrorByteIndex)
+    stream.seek(max(0, place - 8))
+    before = stream.read(min(place, 8))
+    return strict.refusal_of(error, before, stream.read(16), encoding)

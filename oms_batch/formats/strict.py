@@ -21,6 +21,7 @@ WHITE = " \t\r\n"
 
 _DECLARED = re.compile(rb"""<\?xml\s[^>]*?encoding\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _UTF8_PAIR = re.compile(rb"[\xd0\xd1][\x80-\xbf]")
+_DECLARATION = re.compile(rb"^.{0,4}<!(DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)", re.DOTALL)
 _ASCII = bytes(range(128))
 _FOREIGN_MARKS = {
     b"\xff\xfe": "UTF-16/32",
@@ -98,11 +99,11 @@ def check_names(names: Sequence[str], values: Sequence[str], line: int) -> None:
         check_name(name, line)
 
 
-def refusal_of(error: expat.ExpatError, around: bytes, encoding: str) -> Refusal:
-    """An expat error as a problem; ``around`` are the bytes at the place of the error."""
+def refusal_of(error: expat.ExpatError, before: bytes, around: bytes, encoding: str) -> Refusal:
+    """An expat error as a problem; ``before`` and ``around`` are the bytes up to and from the place of the error."""
     place = f"line {error.lineno}, column {error.offset + 1}"
     reason = expat.ErrorString(error.code) or ""
-    if around.startswith((b"<!DOCTYPE", b"<!ENTITY", b"<!ELEMENT", b"<!ATTLIST", b"<!NOTATION")):
+    if _DECLARATION.search(before[-4:] + around):
         return refuse("XML_DTD", place)
     if reason == expat.errors.XML_ERROR_DUPLICATE_ATTRIBUTE:
         return refuse("XML_DUPLICATE", place)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from oms_batch.formats import strict
 from oms_batch.formats.columns import Group, Ints, Seen
 from oms_batch.formats.geometry import Spans
 from oms_batch.formats.layout import Layout, Node
@@ -86,6 +87,8 @@ class Tokenizer:
         raw = np.frombuffer(data, dtype=np.uint8)
         quotes = np.flatnonzero(raw == 34)
         if len(quotes) == 0 or len(quotes) % 2 or not _plain_blanks(raw, data, quotes):
+            return None
+        if np.max(quotes[1::2] - quotes[0::2]) > strict.LONGEST_VALUE:
             return None
         inner = quotes if text is data else np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == 34)
         if len(inner) != len(quotes):
