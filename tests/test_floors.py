@@ -15,7 +15,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("deadlines", "problems", "routing"),
     ("formats",),
     ("intake", "judge", "reply", "desk", "store", "synth"),
-    ("stages", "site"),
+    ("homes", "site", "stages"),
     ("work",),
     ("conductor", "insurance", "overview", "requests"),
     ("office",),
