@@ -35,7 +35,7 @@ class Exchange:
     profile: Profile = field(default_factory=lambda: load_profile("yaroslavl"))
 
     def __post_init__(self) -> None:
-        chosen = {"settle_seconds": 0, "give_up_minutes": 0, "isolate": False, "workers": 1, **self.options}
+        chosen = {"settle_seconds": 0, "give_up_minutes": 1, "isolate": False, "workers": 1, **self.options}
         for name in self.names:
             own = {key: value for key, value in PARTIES[name].items() if key != "role"}
             others = [{"folder": other, **PARTIES[other]} for other in self.names if other != name]
