@@ -26,7 +26,7 @@ from oms_batch.exchange import load_profile
 from oms_batch.synth.insured import insured_csv
 from oms_batch.synth.planting import Plan, plant
 from oms_batch.synth.world import Spec
-from tests.bench.measure import best, measure
+from tests.bench.measure import measure, median, rounds
 
 SIZES = (10_000, 100_000)
 STEPS = ("child", "unpack", "read", "rules_load", "identify", "judge", "answer", "report", "effects", "commit")
@@ -40,7 +40,9 @@ class Row:
     accounts: int
     megabytes: float
     stick: float
+    stick_cpu: float
     whole: float
+    cpu: float
     peak_mb: float
     steps: dict[str, float] = field(default_factory=dict)
     rules: dict[str, float] = field(default_factory=dict)
@@ -67,22 +69,23 @@ def make(folder: Path, accounts: int) -> tuple[Path, Path, Path]:
     return document, packed, insured
 
 
-def stick(document: Path) -> tuple[str, float]:
-    """The measuring stick: its name and its median seconds over a document."""
-    rounds = 3 if document.stat().st_size < 500 << 20 else 1
+def stick(document: Path) -> tuple[str, list[tuple[float, float]]]:
+    """The measuring stick: its name and the wall and CPU seconds of its runs over a document."""
+    times = 3 if document.stat().st_size < 500 << 20 else 1
     if shutil.which("xmllint"):
-        return "xmllint --stream --noout", best(["xmllint", "--stream", "--noout", str(document)], rounds)
-    return "expat without handlers (no xmllint here)", best([sys.executable, "-c", EXPAT, str(document)], rounds)
+        return "xmllint --stream --noout", rounds(["xmllint", "--stream", "--noout", str(document)], times)
+    return "expat without handlers (no xmllint here)", rounds([sys.executable, "-c", EXPAT, str(document)], times)
 
 
 def one_size(folder: Path, accounts: int) -> tuple[str, Row]:
-    """Make, measure with the stick, run the stage in a child."""
+    """Make, run the stage in a child, measure with the stick before and after it."""
     print(f"  {accounts:,} accounts: making …", file=sys.stderr)
     document, packed, insured = make(folder, accounts)
-    name, seconds = stick(document)
+    name, sticks = stick(document)
     print(f"  {accounts:,} accounts: the stage …", file=sys.stderr)
     with tempfile.TemporaryDirectory(dir=folder) as home:
         done = measure([sys.executable, "-m", "tests.bench.stage", home, str(packed), str(insured)])
+    sticks += stick(document)[1]
     if done.code:
         raise SystemExit(f"the stage ended with code {done.code}")
     told = json.loads(done.output.splitlines()[-1])
@@ -95,7 +98,19 @@ def one_size(folder: Path, accounts: int) -> tuple[str, Row]:
     }
     size = document.stat().st_size / 1e6
     whole = steps.pop("whole", done.seconds)
-    return name, Row(accounts, size, seconds, whole, done.peak_mb, steps, told.get("rules", {}), notes)
+    seconds, cpu = (median([run[place] for run in sticks]) for place in (0, 1))
+    return name, Row(
+        accounts,
+        size,
+        seconds,
+        cpu,
+        whole,
+        done.cpu - told["before_cpu"],
+        done.peak_mb,
+        steps,
+        told.get("rules", {}),
+        notes,
+    )
 
 
 def table(name: str, rows: list[Row]) -> str:
@@ -113,11 +128,14 @@ def table(name: str, rows: list[Row]) -> str:
             seconds = row.whole if step == "whole" else row.steps.get(step, 0.0)
             cells.append(f"{seconds:>11.2f} s {seconds / row.stick:>7.2f} ×")
         lines.append(f"{step:<16}" + "".join(cells))
+    cells = [f"{row.cpu:>11.2f} s {row.cpu / row.stick_cpu:>7.2f} ×" for row in rows]
+    lines.append(f"{'whole, CPU':<16}" + "".join(cells))
     lines.append(f"{'peak memory, MB':<16}" + "".join(f"{row.peak_mb:>22.0f}" for row in rows))
     for before, after in itertools.pairwise(rows):
-        power = math.log(after.whole / before.whole) / math.log(after.accounts / before.accounts)
+        times = math.log(after.accounts / before.accounts)
+        wall, cpu = math.log(after.whole / before.whole) / times, math.log(after.cpu / before.cpu) / times
         lines.append(
-            f"growth {before.accounts:,} → {after.accounts:,}: seconds ~ n^{power:.3f}, "
+            f"growth {before.accounts:,} → {after.accounts:,}: wall ~ n^{wall:.3f}, CPU ~ n^{cpu:.3f}, "
             f"memory × {after.peak_mb / before.peak_mb:.2f}"
         )
     last = rows[-1]

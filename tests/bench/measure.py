@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ import psutil
 
 @dataclass(frozen=True)
 class Measured:
-    """Wall seconds, the highest sum of resident memory over the tree (sampled), standard output, exit code."""
+    """Wall and CPU seconds, the highest sum of resident memory over the tree (sampled), standard output, exit code."""
 
     seconds: float
+    cpu: float
     peak_mb: float
     output: str
     code: int
@@ -24,7 +24,7 @@ class Measured:
 
 def measure(command: Sequence[str], every: float = 0.05) -> Measured:
     """Run a command to its end; its standard error goes through."""
-    started = time.perf_counter()
+    started, before = time.perf_counter(), _cpu()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         watched = psutil.Process(child.pid)
         peak = 0
@@ -33,7 +33,7 @@ def measure(command: Sequence[str], every: float = 0.05) -> Measured:
             time.sleep(every)
         seconds = time.perf_counter() - started
         output = child.stdout.read() if child.stdout else ""
-    return Measured(seconds, peak / 2**20, output, child.returncode)
+    return Measured(seconds, _cpu() - before, peak / 2**20, output, child.returncode)
 
 
 def _tree(root: psutil.Process) -> int:
@@ -51,17 +51,22 @@ def _tree(root: psutil.Process) -> int:
     return total
 
 
-def best(command: Sequence[str], rounds: int) -> float:
-    """The median wall time of a command, without sampling."""
-    times = []
-    for _ in range(rounds):
-        started = time.perf_counter()
+def _cpu() -> float:
+    """CPU seconds of all finished children and theirs: steadier than wall time on a machine that others use."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def rounds(command: Sequence[str], times: int) -> list[tuple[float, float]]:
+    """Wall and CPU seconds of each of several runs of a command, without sampling."""
+    found = []
+    for _ in range(times):
+        started, before = time.perf_counter(), _cpu()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        times.append(time.perf_counter() - started)
-    return sorted(times)[len(times) // 2]
+        found.append((time.perf_counter() - started, _cpu() - before))
+    return found
 
 
-def largest_child_mb() -> float:
-    """The greatest resident memory that any one finished child of this process had."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 2**20
+def median(values: Sequence[float]) -> float:
+    """The middle one of an odd number of values, the upper of the two middle ones of an even number."""
+    return sorted(values)[len(values) // 2]
