@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 from datetime import date
@@ -13,6 +14,8 @@ import pytest
 
 from oms_batch.exchange import Profile, load_profile
 from oms_batch.judge.books import load_books, read_book
+from oms_batch.judge.example import columns_of, document, insert_sql, load_bases, numbered
+from oms_batch.judge.proof import proving_ground
 from oms_batch.judge.proof import test_rules as prove_all
 from oms_batch.judge.rule import Rule
 from oms_batch.judge.rulebook import Rulebook, load
@@ -158,7 +161,7 @@ def test_all_books_load_and_name_their_origin() -> None:
 
 
 def test_codes_chosen_by_us_say_so() -> None:
-    for name in ("vg", "type_acc", "pr_nov", "ds_type", "pay", "an_ps", "an_sum", "an_mes", "an_p"):
+    for name in ("vg", "type_acc", "pr_nov", "ds_type", "pay", "an_ps", "an_p"):
         notes = {row["note"] for row in RULES.table(f"yaroslavl/books/{name}.csv")}
         assert notes <= {"CHOSEN", "confirmed"}, name
 
@@ -184,3 +187,18 @@ def test_no_rule_counts_in_floating_point(whole: Rulebook) -> None:
     for rule in whole.rules:
         text = re.sub(r"'[^']*'", "''", " ".join((rule.fails_when, rule.select, rule.value)))
         assert not re.search(r"(?<!/)/(?!/)|\bDOUBLE\b|\bFLOAT\b|\bREAL\b", text), rule.code
+
+
+@pytest.mark.parametrize("code", ["K.00.0310", "K.00.0320", "K.00.0330", "K.76.0330", "K.76.0450", "K.76.0460"])
+def test_a_repeat_names_the_account_that_it_repeats(whole: Rulebook, code: str) -> None:
+    rule = whole.get(code)
+    assert rule is not None
+    con = proving_ground(whole, RULES)
+    rows = numbered(document(rule.fails[0], load_bases(RULES, PROFILE.id), code), 0, whole.tables, code)
+    for table, listed in rows.items():
+        if listed:
+            con.execute(insert_sql(table, listed, columns_of(table, whole.tables) or {}))
+    (found,) = con.execute(f"SELECT value FROM ({rule.select})").fetchall()
+    named = json.loads(found[0])
+    assert {"curestart", "cureend"} <= set(named) and ("n_pp" in named or "provcode" in named)
+    assert all(named.values())
