@@ -83,9 +83,9 @@ def test_operators_are_told_of_every_command_of_theirs() -> None:
 
 
 def test_exit_codes_are_those_of_the_program() -> None:
-    from oms_batch.cli import main
+    from oms_batch.cli import common
 
-    codes = {main.DONE, main.FOUND, main.USAGE, main.CANNOT, main.OUR_FAULT}
+    codes = {common.DONE, common.FOUND, common.USAGE, common.CANNOT, common.OUR_FAULT}
     for text in (README, OPERATOR):
         assert {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.M)} == codes
 

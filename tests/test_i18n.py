@@ -141,6 +141,31 @@ def test_the_help_that_is_shown_is_russian_by_default() -> None:
     assert faults == []
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["explain"], ["status", "--nonsense"], ["--lang", "de", "status"], ["status", "more", "words"]],
+)
+def test_a_usage_error_is_told_in_the_language_in_force(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from oms_batch.cli.main import program
+
+    with pytest.raises(SystemExit) as ended:
+        program.main(arguments, prog_name="oms-batch")
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert "Ошибка: " in told
+    assert not re.search(r"\b(Usage|Error|Missing|No such|Invalid|Try|unexpected)\b", told), told
+
+
+def test_every_word_of_click_is_one_that_click_says() -> None:
+    """A new version of click may say it differently; then our translation would silently stop working."""
+    from oms_batch.cli.click_texts import WORDS
+
+    said = "".join(path.read_text("utf-8") for path in Path(click.__file__).parent.glob("*.py"))
+    assert [word for word in WORDS if word.replace("\n", "\\n").replace("\t", "\\t") not in said] == []
+
+
 # ---- rows of data that carry both languages ---------------------------------------------------------------
 
 RULES = ROOT / "rules"
