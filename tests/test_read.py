@@ -147,7 +147,8 @@ ACCOUNT = (
 
 def one(inside: str, account: str = ACCOUNT) -> bytes:
     """A register with one account that holds ``inside``."""
-    text = f"{HEAD}<patients>{PERSON}<register_accounts>{account}>{inside}</personal_account></register_accounts></patient></patients>{TAIL}"
+    accounts = f"<register_accounts>{account}>{inside}</personal_account></register_accounts>"
+    text = f"{HEAD}<patients>{PERSON}{accounts}</patient></patients>{TAIL}"
     return text.encode("cp1251")
 
 
@@ -160,7 +161,7 @@ def test_a_zero_register_is_a_register(patients: str) -> None:
     data = (HEAD + patients + TAIL).encode("cp1251")
     con, result = read(data)
     assert (result.accounts, result.persons, result.findings) == (0, 0, 0)
-    spots = dict((what, (start, end)) for what, start, end in con.execute("FROM spot").fetchall())
+    spots = {what: (start, end) for what, start, end in con.execute("FROM spot").fetchall()}
     after_bill = data.index(b"<bill") + data[data.index(b"<bill") :].index(b">") + 1
     assert spots["account_sum"] == (after_bill, after_bill)
     assert spots["flk"] == (data.index(b"</body>"), data.index(b"</body>"))
@@ -168,7 +169,10 @@ def test_a_zero_register_is_a_register(patients: str) -> None:
 
 def test_derived_sums_and_diagnosis() -> None:
     sums = '<sum><elem type_acc="1" suml="10.5" sum="10"/><elem type_acc="2" suml="0.07" sum="0"/></sum>'
-    service = '<manipulations><manipulation xkey="1" prof_oms="1" det="0" service="A" quantity="1" spec="1" date_1="2018-09-01" date_2="2018-09-01">'
+    service = (
+        '<manipulations><manipulation xkey="1" prof_oms="1" det="0" service="A" quantity="1" spec="1" '
+        'date_1="2018-09-01" date_2="2018-09-01">'
+    )
     con, _ = read(
         one(
             service

@@ -26,6 +26,7 @@ PAGES = {0x26: "cp866", 0x65: "cp866", 0xC9: "cp1251", 0x57: "cp1251"}
 LONGEST_RECORD = 4000
 MOST_FIELDS = 255
 SAMPLE = 1_048_576
+_NEUTRAL = (0x85, 0x93, 0x94, 0x96, 0x97, 0xA0, 0xA8, 0xAB)
 _NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_]{0,9}")
 
 
@@ -62,7 +63,7 @@ def check(stream: BinaryIO) -> Table:
         raise refuse("DBF_MEMO", "byte 0", found=f"{version:02x}")
     if version not in PLAIN:
         raise refuse("FILE_FORMAT", "byte 0", expected="DBF", found=f"{version:02x}")
-    columns = _columns(stream.read(min(max(header - HEAD.size, 1), MOST_FIELDS * 32 + BACKLINK + 1)))
+    columns = _columns(stream.read(MOST_FIELDS * FIELD.size + 1))
     real = HEAD.size + 32 * len(columns) + 1
     if header not in (real, real + 1, real + BACKLINK if version in FOXPRO else real):
         raise refuse("DBF_HDRLEN", "byte 8", expected=real, found=header)
@@ -119,12 +120,13 @@ def _check_size(stream: BinaryIO, size: int, header: int, record: int, records: 
 def _encoding(mark: int, sample: bytes) -> str:
     """The code page by its mark and by the letters; they must not contradict each other.
 
-    Bytes 80-9F are capitals in cp866 and rare signs in cp1251; C0-DF are capitals in cp1251 and line drawing in cp866.
+    Bytes 80-AF are letters in cp866 and rare signs in cp1251; C0-DF are capitals in cp1251 and line drawing in cp866.
+    Signs of cp1251 that Russian text does hold (Ё № « » and dashes) speak for neither.
     """
     counts = [0] * 256
     for byte in sample:
         counts[byte] += 1
-    oem = sum(counts[0x80:0xB0])
+    oem = sum(counts[0x80:0xB0]) - sum(counts[sign] for sign in _NEUTRAL)
     ansi = sum(counts[0xC0:0xE0]) + sum(counts[0xF2:0x100])
     seen = "cp866" if oem > 10 * ansi else "cp1251" if ansi > 10 * oem else ""
     stated = PAGES.get(mark, "")

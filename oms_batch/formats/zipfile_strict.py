@@ -55,11 +55,11 @@ def only_member(stream: BinaryIO, size: int, wanted: str, ratio: int) -> Member:
         _check_entry(one)
     if len(set(names)) != len(names):
         raise refuse("ZIP_DUPLICATE", found=len(names) - len(set(names)))
-    ends = [_local_end(stream, one) for one in members]
-    places = sorted(zip((one.offset for one in members), ends, strict=True))
-    for (_, end), (begin, _) in pairwise(places):
-        if begin < end:
-            raise refuse("ZIP_OVERLAP", f"byte {begin}")
+    for one, after in pairwise(sorted(members, key=lambda member: member.offset)):
+        if after.offset < one.offset + _LOCAL.size + len(one.raw_name) + one.packed:
+            raise refuse("ZIP_OVERLAP", f"byte {after.offset}")
+    for one in members:
+        _local_end(stream, one)
     for one in members:
         if one.size > GRACE and one.size > ratio * max(one.packed, 1):
             raise refuse("ZIP_RATIO", expected=f"{ratio}:1", found=f"{one.size // max(one.packed, 1)}:1")
