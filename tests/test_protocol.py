@@ -92,10 +92,8 @@ def test_a_manifest_is_readable_json_and_text() -> None:
     data = {
         "file": "f.7z",
         "excluded": [{"account": "K", "idcase": "1", "code": "1.4.4", "sum": "125.50"}],
-        "accounts_before": 2,
-        "accounts_after": 1,
-        "sum_before": "251.00",
-        "sum_after": "125.50",
+        "before": {"accounts": 2, "sum": "251.00"},
+        "after": {"accounts": 1, "sum": "125.50"},
         "problems": [Problem("HDR_SUM", "где")],
     }
     raw = as_json(data)

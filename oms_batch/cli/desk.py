@@ -212,19 +212,18 @@ def tell_explanations(found: Sequence[Explanation]) -> None:
         print_json([{name: getattr(one, name) for name in one.__slots__} for one in found])
         return
     labels = {
-        "title": _("What is wrong"),
         "means": _("What it means"),
         "advice": _("What to do"),
         "basis": _("Basis"),
         "official": _("Official checks"),
-        "severity": _("Severity"),
         "defect": _("Defect"),
         "resubmit": _("May be billed again"),
-        "valid_from": _("In force from"),
-        "valid_to": _("In force to"),
+        "valid": _("In force"),
+        "yes": _("yes"),
+        "no": _("no"),
     }
     for one in found:
-        click.echo(f"{one.code} ({one.kind})")
+        click.echo(clean(f"{one.code}: {one.title}"))
         for label, text in as_lines(one, labels):
             click.echo(f"  {label}: {clean(text)}")
 

@@ -105,10 +105,10 @@ def verify_reformulation(old: str, new: str) -> int:
         text = _("Accounts: {before} before, {after} after; sums {sum_before} and {sum_after}; left out: {n}")
         click.echo(
             text.format(
-                before=found["accounts_before"],
-                after=found["accounts_after"],
-                sum_before=found["sum_before"],
-                sum_after=found["sum_after"],
+                before=found["before"]["accounts"],
+                after=found["after"]["accounts"],
+                sum_before=found["before"]["sum"],
+                sum_after=found["after"]["sum"],
                 n=len(found["excluded"]),
             )
         )

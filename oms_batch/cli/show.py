@@ -140,7 +140,7 @@ def tell_jobs(rows: list[dict[str, Any]]) -> None:
                 row["accounts"],
                 pretty(row["kopecks"]),
                 row["refused_accounts"],
-                row["reason"],
+                "" if row["state"] == "answered" else row["reason"],
             ]
             for row in rows
         ],

@@ -70,7 +70,7 @@ def print_json(document: object) -> None:
 
 def clean(text: object) -> str:
     """Text for a terminal: control characters and direction marks cannot forge the screen."""
-    return "".join(char if char.isprintable() or char == "\n" else "�" for char in str(text))
+    return "".join(char if char.isprintable() or char in "\n\u00a0\u202f" else "�" for char in str(text))
 
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[int] = ()) -> None:

@@ -28,9 +28,9 @@ def reformulation_text(data: Mapping[str, Any], lang: str = "ru") -> str:
         lines = [
             _("Reformulated: {file}").format(file=data["file"]),
             _("Accounts: {before} before, {after} after").format(
-                before=people.number(data["accounts_before"]), after=people.number(data["accounts_after"])
+                before=people.number(data["before"]["accounts"]), after=people.number(data["after"]["accounts"])
             ),
-            _("Roubles: {before} before, {after} after").format(before=data["sum_before"], after=data["sum_after"]),
+            _("Roubles: {before} before, {after} after").format(before=data["before"]["sum"], after=data["after"]["sum"]),
             _("Kept accounts are byte for byte those of the fund's file."),
             "",
         ]

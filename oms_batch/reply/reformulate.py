@@ -106,7 +106,7 @@ def _excluded(con: duckdb.DuckDBPyConnection, where: str) -> list[dict[str, str]
 
 def _totals(when: str, part: Part) -> dict[str, Any]:
     types = {code: {"claimed": roubles(one), "accepted": roubles(two)} for code, (one, two) in part.types.items()}
-    return {f"accounts_{when}": part.accounts, f"sum_{when}": roubles(part.claimed), f"types_{when}": types}
+    return {when: {"accounts": part.accounts, "sum": roubles(part.claimed), "types": types}}
 
 
 class _Hashing:

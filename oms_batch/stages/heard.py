@@ -27,7 +27,8 @@ def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes, last
     con.execute(
         f"""CREATE OR REPLACE TABLE heard AS
         WITH said AS ({_said(con)}), first AS (
-            SELECT z_sl_n, arg_min(defect, (rank, n)) AS defect, arg_min(rule, (rank, n)) AS rule FROM said GROUP BY z_sl_n
+            SELECT z_sl_n, arg_min(defect, (rank, n)) AS defect,
+                arg_min(rule, (rank, n)) FILTER (rule <> '') AS rule FROM said GROUP BY z_sl_n
         ), account AS (
             SELECT z.*, row_number() OVER (PARTITION BY z.xkey ORDER BY z.n) AS nth,
                 COALESCE(z.pay, '') AS paid, first.defect AS said_defect, first.rule AS said_rule
