@@ -63,6 +63,7 @@ class Hop:
     again: str = "NAME_REUSED"
     source: str = ""
     source_is: str = ""
+    proved_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from oms_batch import clock, i18n, logs
 from oms_batch.deadlines import deadline
 from oms_batch.deadlines import late as is_late
 from oms_batch.errors import Fault, Problem, Refusal, SetupError, WrongState
-from oms_batch.exchange import Hop
+from oms_batch.exchange import ROLES, Hop
 from oms_batch.i18n import _
 from oms_batch.intake import names
 from oms_batch.model import NamedFile, Reply, Totals, WorkOrder, WorkResult
@@ -154,6 +154,13 @@ def _related(site: Site, named: NamedFile, line: Hop) -> dict[str, str]:
         sibling = ledger.find_job(site.ledger, named.register, line.with_, named.payer, ("parked",))
         if sibling is not None:
             found |= {"with": sibling["original"], "with_name": sibling["name"], "with_job": str(sibling["id"])}
+    if line.proved_by:
+        for partner in site.settings.partner:
+            if line.proved_by != ROLES[partner.role]:
+                continue
+            copy = ledger.find_from(site.ledger, named.register, line.stage, named.payer, partner.folder)
+            if copy is not None:
+                found["proved_by"] = copy["original"]
     return found
 
 

@@ -5,14 +5,18 @@ What happens, in order: read · is it what the fund let through · judge · two 
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 from oms_batch.errors import Problem, Refusal
 from oms_batch.exchange import Hop
+from oms_batch.formats import container
 from oms_batch.model import WorkOrder
+from oms_batch.reply import verify
 from oms_batch.reply.marks import Codes
 from oms_batch.stages import judging, telling
 from oms_batch.stages.workbench import Bench, hop_of, workbench
+from oms_batch.store import fsio
 
 LISTED = 1000
 
@@ -23,6 +27,7 @@ def work(data: dict[str, Any]) -> dict[str, Any]:
     with workbench(order) as bench:
         line = hop_of(order, bench.profile)
         _nothing_flagged(bench)
+        _proved(bench)
         judged = judging.judge(bench, line, payer=bench.named.payer)
         with bench.timed("answer"):
             for stage in line.emits:
@@ -42,8 +47,24 @@ def _kept(bench: Bench, line: Hop, stage: str) -> str:
     return "NOT v.refused" if told.passed else "v.refused"
 
 
+def _proved(bench: Bench) -> None:
+    """Where the fund sent us its file too: the MO's must be that file minus the flagged accounts, byte for byte."""
+    copy = bench.order.related.get("proved_by")
+    if not copy:
+        return
+    with ExitStack() as stack:
+        packed = stack.enter_context(fsio.open_read(copy))
+        target = stack.enter_context(fsio.create(f"{bench.order.scratch}/fund.xml"))
+        size, member = fsio.stat_open(packed).size, bench.profile.data["member"]
+        fund = stack.enter_context(container.open_register(packed, size, member, scratch=target))
+        new = stack.enter_context(bench.source())
+        found = verify.verify(fund.stream, new, Codes.of(bench.profile.data).refused)
+    if found["problems"]:
+        raise Refusal(found["problems"], found["problems_total"])
+
+
 def _nothing_flagged(bench: Bench) -> None:
-    """An account that the fund flagged must have been left out; where we know the fund's file, so must be the rest."""
+    """An account that the fund flagged must have been left out."""
     refused = Codes.of(bench.profile.data).refused
     rows = bench.con.execute("SELECT idcase, line FROM z_sl WHERE pay = ? ORDER BY n", [refused]).fetchall()
     if rows:

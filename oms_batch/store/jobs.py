@@ -380,3 +380,12 @@ def originals_in_work(ledger: Ledger) -> list[str]:
     query = sa.select(jobs.c.original).where(jobs.c.archived_at == "", jobs.c.original != "")
     with ledger.read() as con:
         return list(con.execute(query).scalars())
+
+
+def find_from(ledger: Ledger, register: str, stage: str, payer: str, sender: str) -> dict[str, Any] | None:
+    """The newest answered job of this register, stage and payer that this sender delivered."""
+    where = (jobs.c.register == register, jobs.c.stage == stage, jobs.c.payer == payer, jobs.c.sender == sender)
+    query = sa.select(jobs).where(*where, jobs.c.state == "answered")
+    with ledger.read() as con:
+        row = con.execute(query.order_by(jobs.c.id.desc()).limit(1)).mappings().first()
+    return dict(row) if row else None
