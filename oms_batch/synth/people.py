@@ -98,7 +98,8 @@ def _policy(
     chance = (draw >> 30) % 1000
     since = max(date.fromisoformat(str(world.defaults["enp_from"])), born + timedelta(days=20))
     if own and chance < world.shares["old"] and born.year < since.year:
-        return "1", "7601", f"{ordinal % 10_000_000_000:010d}", max(born, date(2003, 1, 1)), None
+        begin = max(born, date.fromisoformat(str(world.defaults["old_policy_from"])))
+        return "1", str(world.defaults["old_policy_series"]), f"{ordinal % 10_000_000_000:010d}", begin, None
     if own and chance < world.shares["old"] + world.shares["temporary"]:
         before, after = world.first - timedelta(days=3), world.last + timedelta(days=9)
         return "2", "", f"{ordinal % 1_000_000_000:09d}", before, after
@@ -124,7 +125,9 @@ def patient(world: World, one: Person, accounts: list[Node]) -> Node:
         polis["ogrn_smo"] = one.ogrn_smo
     node.add("polises").add("polis", **polis)
     kind = str(world.defaults["doc_child"] if one.born.year > world.first.year - 14 else world.defaults["doc_adult"])
-    series = "II-ГР" if kind == str(world.defaults["doc_child"]) else f"78 {one.draw % 20 + 1:02d}"
+    series = str(world.defaults["doc_child_series"])
+    if kind != str(world.defaults["doc_child"]):
+        series = f"{world.defaults['doc_adult_series']} {one.draw % 20 + 1:02d}"
     node.add("docs").add("doc", doctype=kind, docser=series, docnum=f"{one.ordinal % 1000000:06d}")
     kladr = world.defaults["kladr"]
     node.add("addresses").add(
