@@ -38,6 +38,7 @@ WORDS = (
     N_("{name} {filename!r} is a file."),
     N_("{name} {filename!r} is a directory."),
     N_("{name} {filename!r} is not readable."),
+    N_("required"),
     N_("default: {default}"),
     N_("env var: {var}"),
     N_("Aborted!"),
