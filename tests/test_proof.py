@@ -8,11 +8,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from oms_batch.judge.example import Bases, load_bases
+from oms_batch.judge.engine import run
+from oms_batch.judge.example import Bases, document, load_bases
 from oms_batch.judge.proof import ExampleResult, prove, proving_ground, test_rules
-from oms_batch.judge.rule import Rule
+from oms_batch.judge.rule import Example, Rule
 from oms_batch.ruledata import RuleData
-from tests.judge_tools import book, put_rule
+from tests.judge_tools import book, put_rule, register
 from tests.test_rulebook import SHIPPED
 
 RULES = RuleData()
@@ -53,6 +54,22 @@ def test_a_rule_that_always_fires_turns_its_passing_example_red(
     con, bases = ground
     strict = rule.model_copy(update={"fails_when": f"{rule.on}.n > 0", "lookup": (), "value": ""})
     assert "pass" in {one.kind for one in prove(con, strict, SHIPPED, bases) if not one.ok}
+
+
+def test_base_documents_have_all_that_the_layout_requires() -> None:
+    bases = load_bases(RULES, SHIPPED.profile)
+    own = {"n", "up_n", "z_sl_n", "pers_n", "line", "digest", "byte_from", "byte_to", "accounts_from", "accounts_to"}
+    for name in bases.base:
+        for table, rows in document(Example(why="base", base=name), bases, name).items():
+            columns = set(SHIPPED.tables.columns.get(table, ())) - own
+            required = {column for column in columns if (table, column) not in SHIPPED.tables.optional}
+            assert [(name, table, required - set(row)) for row in rows if required - set(row)] == []
+
+
+def test_base_documents_pass_every_shipped_rule() -> None:
+    for name in load_bases(RULES, SHIPPED.profile).base:
+        plan = run(register(RULES, SHIPPED, {"base": name}), SHIPPED)
+        assert [row.code for row in plan if row.found] == []
 
 
 def proven(folder: Path) -> list[ExampleResult]:

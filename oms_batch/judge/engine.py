@@ -9,21 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Literal
 
 import duckdb
 
 from oms_batch.errors import SetupError
+from oms_batch.i18n import N_
 from oms_batch.judge.hits import HITS, store_hits
 from oms_batch.judge.rule import Rule
 from oms_batch.judge.rulebook import Rulebook
-from oms_batch.judge.scan import Ready, Span, chunks, day_of, in_force, make_ready, select_scan, wide_scan
+from oms_batch.judge.scan import SCAN_RULES, Ready, Span, chunks, day_of, in_force, make_ready, select_scan, wide_scan
 from oms_batch.judge.sense import hide_refused, show_all
 from oms_batch.judge.tables import ACCOUNT, FINDINGS, PERSON, REGISTER, Tables, create_table
 from oms_batch.model import PlanRow
 
+Outcome = Literal["passed", "found", "skipped", "failed"]
 KEPT_PER_RULE = 200_000
-NOT_IN_LAYOUT, NOT_IN_FORCE, RETIRED = "no such element in this layout", "not in force on these days", "retired"
-REGISTER_REFUSED = "the register is refused as a whole"
+# Reasons are translated where they are shown.
+NOT_IN_LAYOUT = N_("no such element in this layout")
+NOT_IN_FORCE = N_("not in force on these days")
+NOT_AT_HAND = N_("what it compares with is not at hand")
+RETIRED = N_("retired")
+REGISTER_REFUSED = N_("the register is refused as a whole")
 
 
 class RuleFailed(SetupError):
@@ -42,11 +49,11 @@ class _Run:
     tables: Tables
     span: Span
     rules: list[Rule]
+    width: int
     plan: dict[str, PlanRow] = field(default_factory=dict)
-    totals: dict[int, str] = field(default_factory=dict)  # rule index → its validity condition
 
-    def put(self, rule: Rule, outcome: str, found: int = 0, total: int = 0, reason: str = "") -> None:
-        self.plan[rule.code] = PlanRow(rule.code, outcome, found, total, reason)  # type: ignore[arg-type]
+    def put(self, rule: Rule, outcome: Outcome, found: int = 0, total: int = 0, reason: str = "") -> None:
+        self.plan[rule.code] = PlanRow(rule.code, outcome, found, total, reason)
 
 
 def prepare(con: duckdb.DuckDBPyConnection, memory_mb: int = 1500, threads: int = 2, spill: str = "") -> None:
@@ -80,16 +87,18 @@ def run(
     *,
     pass_order: Sequence[str] = ("form", "sense"),
     kept: int = KEPT_PER_RULE,
+    width: int = SCAN_RULES,
 ) -> list[PlanRow]:
     """Judge the register in ``con``: appends to ``findings``, gives one plan row per rule, sorted by code.
 
     Expects the tables of the register, ``book_*``, ``param`` and, for rules that need them, ``ident`` and
     ``facts``. The sense pass does not see accounts that reading or the form pass rejected.
     ``found`` counts all findings; of a rule at most ``kept`` are stored, and beyond that one per unit that a
-    rejecting rule refuses, so that no refusal is lost. ``RuleFailed`` when a mandatory rule did not run.
+    rejecting rule refuses, so that no refusal is lost. ``width``: rules in one scan.
+    ``RuleFailed`` when a mandatory rule did not run.
     """
     con.execute(create_table("findings", FINDINGS).replace("CREATE OR REPLACE TABLE", "CREATE TABLE IF NOT EXISTS"))
-    state = _Run(con, rulebook.tables, span_of(con), list(rulebook.rules))
+    state = _Run(con, rulebook.tables, span_of(con), list(rulebook.rules), width)
     con.execute(HITS)
     try:
         _built_in(state)
@@ -157,8 +166,11 @@ def _one_pass(state: _Run, run_pass: str, kept: int, refused_whole: bool) -> Non
         elif condition is None:
             state.put(rule, "skipped", reason=NOT_IN_FORCE)
         elif missing:
-            lacking = "needs " + ", ".join(sorted(missing)) if missing & set(rule.needs) else NOT_IN_LAYOUT
-            state.put(rule, "failed" if rule.mandatory else "skipped", reason=lacking)
+            needs = missing & set(rule.needs)
+            if rule.mandatory:
+                state.put(rule, "failed", reason=f"needs {', '.join(sorted(needs))}" if needs else NOT_IN_LAYOUT)
+            else:
+                state.put(rule, "skipped", reason=NOT_AT_HAND if needs else NOT_IN_LAYOUT)
         else:
             live.setdefault(rule.on, []).append((index, rule, condition))
     for table, listed in sorted(live.items()):
@@ -173,7 +185,7 @@ def _one_table(state: _Run, table: str, listed: list[tuple[int, Rule, str]], kep
         for index, rule, condition in listed
         if rule.fails_when
     ]
-    for group in chunks(ready):
+    for group in chunks(ready, state.width):
         broken.update(_scan(state, table, group))
     for index, rule, condition in listed:
         if rule.select:
