@@ -303,6 +303,9 @@ def test_nothing_stays_behind_a_refusal() -> None:
         read(one("")[:-20], con=con)
     assert con.execute("SHOW TABLES").fetchall() == []
     read(one(""), con=con)
+    with pytest.raises(duckdb.CatalogException):
+        read(one(""), con=con)
+    assert con.execute("SELECT count(*) FROM z_sl").fetchone() == (1,)
 
 
 def test_values_of_the_maker_are_valid() -> None:

@@ -73,14 +73,12 @@ def read(
     encoding = strict.encoding_of(stream.read(strict.HEAD), encodings)
     size = stream.seek(0, 2)
     sink = Sink(con, layout)
-    con.execute("BEGIN")
     try:
         sink.create()
         _read_all(stream, size, layout, sink, encoding, workers, limits)
         counts = sink.finish()
-        con.execute("COMMIT")
     except BaseException as error:
-        con.execute("ROLLBACK")
+        sink.drop()  # not one transaction: until its end DuckDB would hold on to every batch it was given
         if isinstance(error, Refusal | expat.ExpatError):
             raise _authoritative(error, layout, encoding, stream) from None
         raise

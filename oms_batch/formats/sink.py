@@ -19,7 +19,7 @@ MORE = {  # columns that are not in the file: sums, geometry, links
     "usl": ["sumv_usl", "sump_usl"],
 }
 TEXTS = ("ds1", "digest")
-FINDINGS = """CREATE TABLE IF NOT EXISTS findings (rule VARCHAR, run_pass VARCHAR, severity VARCHAR, unit VARCHAR,
+FINDINGS = """CREATE TABLE findings (rule VARCHAR, run_pass VARCHAR, severity VARCHAR, unit VARCHAR,
     n BIGINT, z_sl_n BIGINT, pers_n BIGINT, element VARCHAR, value VARCHAR, line INTEGER, refuses VARCHAR)"""
 
 
@@ -33,17 +33,31 @@ class Sink:
         self.findings = 0
         self.waiting: dict[str, list[pa.RecordBatch]] = {}
         self.bytes = 0
+        self.created = False
         self.parent = {node.table: _row_above(node) for node in layout.nodes.values() if node.table}
 
     def create(self) -> None:
         """All tables of the layout, empty, and ``spot`` and ``findings``."""
+        statements = [FINDINGS, "CREATE TABLE spot (what VARCHAR, byte_from BIGINT, byte_to BIGINT)"]
         for table, fields in self.layout.tables.items():
             kinds = {one.column: _sql(one) for one in fields}
             kinds |= {name: "VARCHAR" if name in TEXTS else "BIGINT" for name in MORE.get(table, [])}
             body = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
-            self.con.execute(f"CREATE TABLE {table} (n BIGINT, up_n BIGINT, z_sl_n BIGINT, line INTEGER, {body})")
-        self.con.execute("CREATE TABLE spot (what VARCHAR, byte_from BIGINT, byte_to BIGINT)")
-        self.con.execute(FINDINGS)
+            statements.append(f"CREATE TABLE {table} (n BIGINT, up_n BIGINT, z_sl_n BIGINT, line INTEGER, {body})")
+        self.con.execute("BEGIN")
+        try:
+            for statement in statements:
+                self.con.execute(statement)
+        except BaseException:
+            self.con.execute("ROLLBACK")
+            raise
+        self.con.execute("COMMIT")
+        self.created = True
+
+    def drop(self) -> None:
+        """Undo ``create`` and all that came after it; tables that stood there before stay."""
+        for table in [*self.layout.tables, "spot", "findings"] if self.created else []:
+            self.con.execute(f"DROP TABLE {table}")
 
     def add(self, tables: Mapping[str, pa.RecordBatch], faults: Sequence[columns.Fault]) -> None:
         """The batches of one piece, and its findings."""
