@@ -259,6 +259,13 @@ def test_what_may_stand_once_stands_once() -> None:
     assert con.execute("SELECT rule, element FROM findings").fetchall() == [
         ("S.00.0050", "personal_account/additionals/additional")
     ]
+    # also when the second has other attributes, which earlier accounts had
+    third = '<additional type_r="3" division="3" finsource="1"/>'
+    account = one(add.format(1, third)).decode("cp1251")
+    both = ACCOUNT + "><additionals>" + third + "</additionals></personal_account>" + ACCOUNT
+    for fast in (True, False):
+        con, _ = read(account.replace(ACCOUNT, both).encode("cp1251"), fast=fast)
+        assert con.execute("SELECT podr FROM z_sl ORDER BY n").fetchall() == [("3",), ("1",)]
     rows = findings(one("<sum/><sum/>"))
     assert [row[:2] for row in rows] == [("S.00.0050", "personal_account/sum")]
 

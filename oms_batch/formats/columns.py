@@ -19,6 +19,7 @@ from oms_batch.formats.layout import Field, Layout, Node
 
 Ints = npt.NDArray[np.int64]
 MISSING, EXTRA, WRONG, LONG, DUPLICATE, ELSEWHERE = (f"S.00.00{n}0" for n in range(1, 7))
+Part = tuple[Ints, Ints, pa.Array]  # of a column: its rows, the ordinals of the occurrences, the values
 SHOWN = 200  # characters of a bad value that a finding keeps
 ACCOUNT, PERSON, ROOT = "z_sl", "pers", "register"
 
@@ -93,7 +94,7 @@ class Builder:
         rows: dict[str, tuple[str, Ints]] = {}
         for path, one in seen.items():
             rows[path] = self._place(batch, one, seen, rows)
-        parts: dict[tuple[str, str], list[tuple[Ints, pa.Array]]] = {}
+        parts: dict[tuple[str, str], list[Part]] = {}
         for path, one in seen.items():
             self._structure(batch, one, rows[path])
             for group in one.groups:
@@ -161,7 +162,7 @@ class Builder:
         one: Seen,
         group: Group,
         placed: tuple[str, Ints],
-        parts: dict[tuple[str, str], list[tuple[Ints, pa.Array]]],
+        parts: dict[tuple[str, str], list[Part]],
         exotic: bool,
     ) -> None:
         node, (table, row) = one.node, placed
@@ -179,7 +180,7 @@ class Builder:
             typed, wrong = convert(known, column, self.readers[known.table, known.column], exotic)
             for rule, i in wrong:
                 self._fault(batch, rule, table, int(target[i]), f"{node.label}/@{name}", column[i].as_py())
-            parts.setdefault((known.table, known.column), []).append((target, typed))
+            parts.setdefault((known.table, known.column), []).append((target, group.at, typed))
 
     def _register_types(self, batch: Batch, seen: dict[str, Seen], rows: dict[str, tuple[str, Ints]]) -> None:
         """Elements that the account's register type (``vg``) does not have."""
@@ -250,19 +251,19 @@ def _text(one: Field, column: pa.Array, exotic: bool, wrong: list[tuple[str, int
     return pc.if_else(blank, pa.scalar(None, pa.string()), column) if pc.any(blank).as_py() else column
 
 
-def _scatter(parts: list[tuple[Ints, pa.Array]], count: int, kind: pa.DataType) -> pa.Array:
+def _scatter(parts: list[Part], count: int, kind: pa.DataType) -> pa.Array:
     """One column from the parts of its shapes; of two values for one row the first in the document stays."""
     if not parts:
         return pa.nulls(count, kind)
     if len(parts) == 1:
-        target, typed = parts[0]
+        target, _, typed = parts[0]
         if len(target) == count and np.array_equal(target, np.arange(count)):
             return typed
     index = np.full(count, -1, dtype=np.int64)
-    targets = np.concatenate([target for target, _ in parts])
-    order = np.argsort(targets, kind="stable")[::-1] if len(np.unique(targets)) != len(targets) else slice(None)
-    index[targets[order]] = np.arange(len(targets), dtype=np.int64)[order]
-    whole = pa.concat_arrays([typed for _, typed in parts])
+    targets = np.concatenate([target for target, _, _ in parts])
+    last_first = np.argsort(np.concatenate([at for _, at, _ in parts]), kind="stable")[::-1]
+    index[targets[last_first]] = last_first
+    whole = pa.concat_arrays([typed for _, _, typed in parts])
     return whole.take(pa.array(index, mask=index < 0))
 
 
