@@ -64,6 +64,7 @@ class Hop:
     source: str = ""
     source_is: str = ""
     proved_by: str = ""
+    identifies: bool = False
 
 
 @dataclass(frozen=True)

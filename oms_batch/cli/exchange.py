@@ -9,7 +9,7 @@ import click
 from oms_batch import clock, logs, overview, requests
 from oms_batch.cli.common import DONE, FOUND, command, json_wanted, opened
 from oms_batch.cli.show import handled_json, tell_handled, tell_status
-from oms_batch.cli.texts import argument, option, print_json
+from oms_batch.cli.texts import argument, clean, option, print_json
 from oms_batch.conductor import settling_of, sweep
 from oms_batch.doors import daemon, nightly, precheck
 from oms_batch.i18n import N_, _
@@ -139,9 +139,8 @@ def _tell_check(found: dict[str, Any], limit: int) -> None:
     for one in found["findings"][:limit]:
         mark = {"reject": "✗", "warn": "!", "info": "·"}[one["severity"]]
         place = _("line {line}").format(line=one["line"])
-        click.echo(
-            f"  {mark} {one['code']} [{one['defect'] or '-'}] {one['account']} {one['element']} ({place}): {one['message']}"
-        )
+        where = f"{one['account']} {one['element']} ({place})"
+        click.echo(clean(f"  {mark} {one['code']} [{one['defect'] or '-'}] {where}: {one['message']}"))
     if len(found["findings"]) > limit:
         click.echo(_("  … and {n} more findings").format(n=len(found["findings"]) - limit))
 

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from oms_batch import __version__, i18n
-from oms_batch.cli import demo, desk, exchange, ledger, registers, rules
+from oms_batch.cli import click_texts, demo, desk, exchange, ledger, registers, rules
 from oms_batch.cli.common import CANNOT, DONE, OUR_FAULT, Options
-from oms_batch.cli.texts import TextGroup, clean, option
+from oms_batch.cli.texts import TextGroup, TextOption, clean, option
 from oms_batch.errors import Fault, Problem, Refusal, SetupError, WrongState
 from oms_batch.i18n import N_, _
 from oms_batch.problems import problem_text
@@ -81,7 +81,9 @@ def _language(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     help=N_("Language of messages: ru or en."),
 )
 @option("--json", "as_json", is_flag=True, help=N_("One JSON document on stdout."))
-@click.version_option(__version__, "-V", "--version", prog_name="oms-batch")
+@click.version_option(
+    __version__, "-V", "--version", prog_name="oms-batch", cls=TextOption, help=click_texts.SHOW_VERSION
+)
 @click.pass_context
 def program(ctx: click.Context, home: str, lang: str, as_json: bool) -> None:
     """Global options; each command takes them from the context."""
@@ -89,6 +91,7 @@ def program(ctx: click.Context, home: str, lang: str, as_json: bool) -> None:
     ctx.obj = Options(home, lang if asked else "", as_json)
 
 
+click_texts.install()
 for group in (demo, exchange, registers, desk, rules, ledger):
     group.add_to(program)
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.formatting import HelpFormatter
 
+from oms_batch.cli.click_texts import SHOW_HELP
 from oms_batch.i18n import _
 
 
@@ -25,6 +26,12 @@ class TextOption(click.Option):
 
 class TextCommand(click.Command):
     """A command whose help is translated when it is shown."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        found = super().get_help_option(ctx)
+        if found is not None:
+            found.help = _(SHOW_HELP)
+        return found
 
     def format_help_text(self, ctx: click.Context, formatter: HelpFormatter) -> None:
         formatter.write_paragraph()

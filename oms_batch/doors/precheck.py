@@ -59,6 +59,7 @@ def _order(site: Site | None, profile: Profile, file: str, scratch: str) -> Work
             "hop": {"stage": line.stage, "sender": line.sender, "receiver": line.receiver},
             "overlay": site.overlay if site else "",
             "insured": insured,
+            "without_insured": not insured,
             "job": 0,
         },
     )

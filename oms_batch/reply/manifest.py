@@ -30,7 +30,9 @@ def reformulation_text(data: Mapping[str, Any], lang: str = "ru") -> str:
             _("Accounts: {before} before, {after} after").format(
                 before=people.number(data["before"]["accounts"]), after=people.number(data["after"]["accounts"])
             ),
-            _("Roubles: {before} before, {after} after").format(before=data["before"]["sum"], after=data["after"]["sum"]),
+            _("Roubles: {before} before, {after} after").format(
+                before=data["before"]["sum"], after=data["after"]["sum"]
+            ),
             _("Kept accounts are byte for byte those of the fund's file."),
             "",
         ]

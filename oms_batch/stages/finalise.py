@@ -1,6 +1,6 @@
 """The payer's last stage: its own 5, the experts' decisions and the final rules make the 2.
 
-What happens, in order: read our 5 · final rules · decisions · one answer with all accounts · report · receipt · effects.
+What happens, in order: read our 5 · final rules · decisions · one answer of all · report · receipt · effects.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from oms_batch.judge import books
 from oms_batch.model import Totals
 from oms_batch.reply.document import has_table
 from oms_batch.reply.marks import Codes
-from oms_batch.stages.workbench import Bench
+from oms_batch.stages.workbench import Bench, key_of
 
 
 def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes, last: date) -> None:
@@ -30,7 +30,8 @@ def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes, last
             SELECT z_sl_n, arg_min(defect, (rank, n)) AS defect,
                 arg_min(rule, (rank, n)) FILTER (rule <> '') AS rule FROM said GROUP BY z_sl_n
         ), account AS (
-            SELECT z.*, row_number() OVER (PARTITION BY z.xkey ORDER BY z.n) AS nth,
+            SELECT z.* REPLACE ({key_of("z")} AS xkey),
+                row_number() OVER (PARTITION BY {key_of("z")} ORDER BY z.n) AS nth,
                 COALESCE(z.pay, '') AS paid, first.defect AS said_defect, first.rule AS said_rule
             FROM z_sl z LEFT JOIN first ON first.z_sl_n = z.n
         )
@@ -78,7 +79,8 @@ def totals(bench: Bench) -> tuple[Totals, Totals]:
 def effects_sql(line: Hop, payer: str, where: str = "TRUE") -> str:
     """The effects of an answer as a SELECT over ``heard``, in the ledger's columns."""
     passed, refused = line.passed or line.refused, line.refused or line.passed
-    return f"""SELECT xkey, COALESCE(x_key2, '') AS x_key2, COALESCE(idcase, '') AS idcase, COALESCE(usl_ok, '') AS usl_ok,
+    return f"""SELECT xkey, COALESCE(x_key2, '') AS x_key2, COALESCE(idcase, '') AS idcase,
+        COALESCE(usl_ok, '') AS usl_ok,
         COALESCE(vidpom, '') AS vidpom, COALESCE(pr_nov, '') AS pr_nov, CAST(date_z_1 AS VARCHAR) AS date_z_1,
         CAST(date_z_2 AS VARCHAR) AS date_z_2, CAST(sumv AS BIGINT) AS sumv, '{payer}' AS payer,
         CASE WHEN whole THEN '{refused}' ELSE '{passed}' END AS state, '{line.stage}' AS stage,

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-from oms_batch.errors import Fault, Problem, Refusal
+from oms_batch.errors import Fault, Problem, Refusal, SetupError
 from oms_batch.exchange import Hop
-from oms_batch.i18n import pick
+from oms_batch.i18n import _, pick
 from oms_batch.judge import books, engine, facts_view, identify, rulebook, verdict
 from oms_batch.judge.person import load_spelling
 from oms_batch.model import PlanRow, Totals, WorkResult
 from oms_batch.reply.marks import Codes, RuleText, Texts
-from oms_batch.stages.workbench import Bench, effects_path, save
+from oms_batch.stages.workbench import Bench, effects_path, key_of, save
 
 LISTED = 1000
 
@@ -42,7 +42,9 @@ def judge(bench: Bench, line: Hop, payer: str = "") -> Judged:
         facts_view.make_person_keys(con, load_spelling(profile.rules, profile.id))
         facts_view.load_facts(con, order.facts, bench.named.register)
     with bench.timed("identify"):
-        identify.identify(con, order.options.get("insured"), profile)
+        known = identify.identify(con, order.options.get("insured"), profile)
+        if line.identifies and not known and not order.options.get("without_insured"):
+            raise SetupError(_("there is no register of the insured; bring it in: oms-batch insured import FILE"))
         engine.seal(con, folders=[order.scratch])
     with bench.timed("judge"):
         plan = engine.run(con, book)
@@ -90,7 +92,7 @@ def texts_of(bench: Bench, book: rulebook.Rulebook) -> Texts:
 
 def effects_sql(line: Hop) -> str:
     """The verdicts as effects, in the ledger's columns."""
-    return f"""SELECT z.xkey, COALESCE(z.x_key2, '') AS x_key2, COALESCE(z.idcase, '') AS idcase,
+    return f"""SELECT {key_of("z")} AS xkey, COALESCE(z.x_key2, '') AS x_key2, COALESCE(z.idcase, '') AS idcase,
         COALESCE(z.usl_ok, '') AS usl_ok, COALESCE(z.vidpom, '') AS vidpom, COALESCE(z.pr_nov, '') AS pr_nov,
         COALESCE(CAST(z.date_z_1 AS VARCHAR), '') AS date_z_1, COALESCE(CAST(z.date_z_2 AS VARCHAR), '') AS date_z_2,
         CAST(COALESCE(z.sumv, 0) AS BIGINT) AS sumv, COALESCE(v.payer, '') AS payer,
@@ -144,7 +146,8 @@ def causes(bench: Bench, texts: Texts, limit: int = 50) -> list[dict[str, Any]]:
     """Refusals by cause: rule, title, defect, accounts, kopecks; the largest sums first."""
     rows = bench.con.execute(
         f"""SELECT v.rule, v.defect, count(*), CAST(sum(COALESCE(z.sumv, 0)) AS BIGINT)
-        FROM verdicts v JOIN z_sl z ON z.n = v.z_sl_n WHERE v.refused GROUP BY ALL ORDER BY 4 DESC, 1 LIMIT {int(limit)}"""
+        FROM verdicts v JOIN z_sl z ON z.n = v.z_sl_n WHERE v.refused
+        GROUP BY ALL ORDER BY 4 DESC, 1 LIMIT {int(limit)}"""
     ).fetchall()
     return [
         {

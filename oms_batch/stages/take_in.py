@@ -90,7 +90,7 @@ def _complete(order: WorkOrder, profile: Profile, line: Hop, parts: list[tuple[B
     first = parts[0][0].con
     open_states = sources(profile, line)
     for bench, one in parts[1:]:
-        keys = bench.con.execute("SELECT xkey, nth, idcase, line FROM heard").to_arrow_table()
+        keys = bench.con.sql("SELECT xkey, nth, idcase, line FROM heard").to_arrow_table()
         first.register("other_half", keys)
         problems = _rows(
             first, "SET_PARTITION", "SELECT h.idcase, h.line FROM heard h JOIN other_half o USING (xkey, nth)"

@@ -21,7 +21,12 @@ from oms_batch.ruledata import RuleData
 from oms_batch.store import fsio, tables
 from oms_batch.store.tables import save
 
-__all__ = ["Bench", "effects_path", "hop_of", "save", "workbench"]
+__all__ = ["Bench", "effects_path", "hop_of", "key_of", "last_day", "save", "workbench"]
+
+
+def key_of(alias: str) -> str:
+    """SQL of an account's key: its xkey; where the sender gave none, its number in the register."""
+    return f"COALESCE(NULLIF({alias}.xkey, ''), '#' || COALESCE({alias}.idcase, ''))"
 
 
 @dataclass

@@ -234,9 +234,12 @@ def _conserved(con: sa.Connection, result: WorkResult, life: Life) -> None:
         raise Fault(f"effects: {sent} accounts, {kopecks} kopecks; the result has {result.sent}")
     if Totals(int(refused), int(withheld)) != result.refused:
         raise Fault(f"effects: {refused} refused, {withheld} kopecks withheld; the result has {result.refused}")
-    bad = sa.or_(e.withheld < 0, e.withheld > e.sumv, e.sumv < 0, e.xkey == "", e.state.not_in(list(life.buckets)))
+    # a sum below zero is a fault of the sender: such an account is refused with all of it, and still counted
+    part = sa.or_(e.withheld < 0, e.withheld > e.sumv)
+    bad = sa.or_(sa.and_(e.withheld != e.sumv, part), e.xkey == "", e.state.not_in(list(life.buckets)))
     whole = [state for state, bucket in life.buckets.items() if bucket in ("refused_1", "refused_6")]
     bad = sa.or_(bad, sa.and_(e.state.in_(whole), e.withheld != e.sumv))
+    bad = sa.or_(bad, sa.and_(e.state.not_in(life.refused()), e.sumv < 0, e.withheld != 0))
     if wrong := con.execute(sa.select(sa.func.count()).where(bad)).scalar_one():
         raise Fault(f"effects: {wrong} rows with an impossible sum, state or no key")
 
