@@ -34,6 +34,12 @@ def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes, last
                 row_number() OVER (PARTITION BY {key_of("z")} ORDER BY z.n) AS nth,
                 COALESCE(z.pay, '') AS paid, first.defect AS said_defect, first.rule AS said_rule
             FROM z_sl z LEFT JOIN first ON first.z_sl_n = z.n
+        ), coded AS (
+            -- several rows of the book may be in force for one number: the account stays one
+            SELECT a.n, min(d.kod) AS kod FROM account a JOIN book_defects d
+                ON d.osn = a.said_defect AND COALESCE(a.date_z_2, $last) >= d.valid_from
+                AND (d.valid_to IS NULL OR COALESCE(a.date_z_2, $last) <= d.valid_to)
+            GROUP BY a.n
         )
         SELECT a.n, a.xkey, a.nth, a.idcase, a.line, COALESCE(a.sumv, 0) AS sumv, a.digest,
             a.x_key2, a.usl_ok, a.vidpom, a.pr_nov, a.date_z_1, a.date_z_2,
@@ -44,9 +50,7 @@ def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes, last
                 WHEN $partly THEN COALESCE(a.sumv, 0) - COALESCE(a.sump, 0) ELSE 0 END AS withheld,
             COALESCE(a.said_defect, '') AS defect, COALESCE(d.kod, '') AS kod, COALESCE(a.said_rule, '') AS rule,
             d.kod IS NOT NULL AS coded
-        FROM account a LEFT JOIN (SELECT osn, valid_from, valid_to, min(kod) AS kod FROM book_defects GROUP BY ALL) d
-            ON d.osn = a.said_defect AND COALESCE(a.date_z_2, $last) >= d.valid_from
-            AND (d.valid_to IS NULL OR COALESCE(a.date_z_2, $last) <= d.valid_to)""",
+        FROM account a LEFT JOIN coded d ON d.n = a.n""",
         {"refused": codes.refused, "partly": codes.partly, "last": last},
     )
 
