@@ -317,7 +317,9 @@ def _decision(site: Site, row: dict[str, str]) -> dict[str, Any]:
     if not accepted:
         raise WrongState("ACC_UNKNOWN")
     account, day = accepted[-1], date.fromisoformat(row["act_date"])
-    books = [one for one in explain.defect_rows(site.rules, row["kod"]) if one["kod"]]
+    # the receiver knows a defect by the day of the care: a code of another time would get the whole answer refused
+    care = date.fromisoformat(account["date_z_2"]) if account["date_z_2"] else day
+    books = [one for one in explain.defect_rows(site.rules, row["kod"], care) if one["kod"]]
     if not books:
         raise WrongState("DEFECT_CODE")
     return {

@@ -58,7 +58,7 @@ def finalise(site: Site, register: str = "", payer: str = "") -> Iterator[Handle
 def _make(site: Site, handler: str, register: str, payer: str) -> Iterator[Handled]:
     """Jobs of our own making: one per source file for which the profile has a line with this handler."""
     lines = [line for line in site.profile.sends if line.handler == handler]
-    found = False
+    found, nobody = False, ""
     for line in lines:
         for file in ledger.files_of(site.ledger, line.source, line.source_is):
             if (register and file["register"] != register) or (payer and file["payer"] != payer.upper()):
@@ -69,10 +69,13 @@ def _make(site: Site, handler: str, register: str, payer: str) -> Iterator[Handl
             found = True
             partner = recipient(line, named, site.settings)
             if partner is None:
-                raise WrongState("PARTNER_UNKNOWN", named.suffix)
+                nobody = named.suffix  # told at the end: the files of the others go their way
+                continue
             handled = _run(site, named, file, handler, partner.folder)
             if handled is not None:
                 yield handled
+    if nobody:
+        raise WrongState("PARTNER_UNKNOWN", nobody)
     if not found:
         raise WrongState("STAGE_ORDER", _("nothing has come yet that this could be made from"))
 
