@@ -104,7 +104,7 @@ def about_of(bench: Bench, judged: Judged) -> About:
     return About(
         file=bench.named.canonical,
         title=pick(stage.title, stage.title_en),
-        sender=bench.order.partner,
+        sender=_partner_name(bench),
         receiver=own.get("name", ""),
         period=bench.named.period,
         received_at=bench.order.received_at,
@@ -114,6 +114,13 @@ def about_of(bench: Bench, judged: Judged) -> About:
         rulebook=judged.book.fingerprint,
         books=judged.editions,
     )
+
+
+def _partner_name(bench: Bench) -> str:
+    """The partner's name as the settings know it, else its folder."""
+    partners = bench.order.options.get("partners", [])
+    known = next((one for one in partners if one["folder"] == bench.order.partner), {})
+    return str(known.get("name") or bench.order.partner)
 
 
 def receipt(bench: Bench, judged: Judged, line: Hop) -> None:
