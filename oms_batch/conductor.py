@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from oms_batch import clock, logs
@@ -37,13 +38,10 @@ def sweep(site: Site, settling: spool.Settling, stop: Callable[[], bool] = lambd
     for entry in _entries(site, settling):
         if stop():
             return
-        try:
-            handled = (
-                _unread(site, entry) if entry.problem in UNREAD else _deliver(site, spool.claim(entry), entry.problem)
-            )
-        except OSError as error:
-            logs.event("file_access", level="error", partner=entry.partner, errno=error.errno or 0)
+        if entry.problem == "FILE_ACCESS":  # it waits where it lies; only the operator can help
+            logs.event("file_access", level="error", partner=entry.partner, code=entry.problem)
             continue
+        handled = _taken_or_left(entry.partner, partial(_one, site, entry))
         if handled is not None:
             publish(site)
             yield handled
@@ -56,11 +54,13 @@ def recover(site: Site) -> Iterator[Handled]:
     partners = [one.folder for one in site.settings.partner]
     spool.sweep_tmp(site.home, partners)
     for claim in spool.leftovers(site.home, partners):
-        handled = _deliver(site, claim, "")
+        handled = _taken_or_left(claim.partner, partial(_deliver, site, claim, ""))
         if handled is not None:
             yield handled
     for job in ledger.unfinished(site.ledger):
-        yield run_job(site, job)
+        handled = _taken_or_left(job["partner"], partial(run_job, site, job))
+        if handled is not None:
+            yield handled
     publish(site)
     spool.sweep_work(site.home, ledger.originals_in_work(site.ledger))
 
@@ -74,8 +74,8 @@ def wake(site: Site) -> Iterator[Handled]:
             now = ledger.get(site.ledger, job["id"])
             if now["state"] != "parked":
                 continue
-            handled = run_job(site, now)
-            if handled.outcome != "parked":
+            handled = _taken_or_left(job["partner"], partial(run_job, site, now))
+            if handled is not None and handled.outcome != "parked":
                 moved = True
                 publish(site)
                 yield handled
@@ -85,7 +85,8 @@ def _entries(site: Site, settling: spool.Settling) -> list[spool.Entry]:
     ignored = [re.compile(mask) for mask in site.profile.data["name"]["ignore"]]
 
     def skip(name: str) -> bool:
-        return any(mask.fullmatch(name) for mask in ignored)
+        # a foreign path written into a name is no temporary file, whatever it begins with
+        return "\\" not in name and any(mask.fullmatch(name) for mask in ignored)
 
     try:
         return spool.look(site.home, [one.folder for one in site.settings.partner], settling, skip)
@@ -97,11 +98,27 @@ def _entries(site: Site, settling: spool.Settling) -> list[spool.Entry]:
 # ---- one delivery -----------------------------------------------------------------------------
 
 
+def _taken_or_left(partner: str, deliver: Callable[[], Handled | None]) -> Handled | None:
+    """One delivery; a share that is away or a locked file leaves it to the next sweep, and nobody else waits for it."""
+    try:
+        return deliver()
+    except OSError as error:
+        logs.event("file_access", level="error", partner=partner, errno=error.errno or 0)
+        return None
+
+
+def _one(site: Site, entry: spool.Entry) -> Handled | None:
+    return _unread(site, entry) if entry.problem in UNREAD else _deliver(site, spool.claim(entry), entry.problem)
+
+
 def _deliver(site: Site, claim: spool.Claim | None, problem: str) -> Handled | None:
     """Copy a claimed file, write its receipt, and work on it; ``None``: it was gone or still changes."""
     if claim is None:
         return None
-    taken = spool.take(site.home, claim)
+    try:
+        taken = spool.take(site.home, claim)
+    except Refusal as refusal:  # it has become a link or got a second name since it was looked at
+        return _unread(site, spool.claimed(claim, refusal.code))
     if taken is None:
         return None
     return receive(site, taken, lambda: spool.release(claim), problem)

@@ -239,6 +239,8 @@ def refuse_job(site: Site, job: dict[str, Any], refusal: Refusal) -> Handled:
 def _protocol(site: Site, job: dict[str, Any], refusal: Refusal) -> list[tuple[str, bytes]]:
     """The protocol for machines and the page for people; named by the file where its name is one, else by receipt."""
     stem = job["canonical"].rpartition(".")[0] or f"receipt-{job['id']:08d}"
+    if job["canonical"] and ledger.refused_before(site.ledger, job["id"]):
+        stem += f".{job['id']:08d}"  # the protocol of an earlier try may still lie there
     texts = protocol.load_texts(site.rules)
     name = job["canonical"] or job["name"]
     facts_of = [

@@ -82,14 +82,16 @@ def _split(name: str, extensions: list[str]) -> tuple[str, str]:
 def _check_characters(name: str, stem: str) -> None:
     if _RESERVED.fullmatch(stem.split(".")[0].strip()):
         raise refuse("NAME_CHARS", found="a name reserved by Windows")
+    for position, letter in enumerate(name, 1):  # first of all: it tells how the name was made
+        if unicodedata.combining(letter):
+            found = f"{_describe(letter)}: a letter in two parts, as macOS writes it"
+            raise refuse("NAME_CHARS", f"position {position}", found=found)
     for position, letter in enumerate(name, 1):
         if letter.isascii() and (letter.isalnum() or letter == "."):
             continue
         place = f"position {position}"
         if letter in _TWINS:
             raise refuse("NAME_HOMOGLYPH", place, expected=_TWINS[letter], found=_describe(letter))
-        if unicodedata.combining(letter):
-            raise refuse("NAME_CHARS", place, found=f"{_describe(letter)}: a letter in two parts, as macOS writes it")
         if letter.isdigit():
             raise refuse("NAME_CHARS", place, expected="0-9", found=_describe(letter))
         if letter in "_-" or (letter.isalpha() and letter.isprintable()):

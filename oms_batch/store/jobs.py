@@ -77,10 +77,14 @@ def printable(name: str) -> str:
 
 
 def hop_key(what: Delivery) -> str:
-    """Sender, receiver, stage and payer, period, bytes; a name that says nothing stands for itself."""
+    """Sender, receiver, stage and payer, period, bytes; a name that says nothing stands for itself.
+
+    What was never read has no bytes to be known by: each such delivery is its own.
+    """
+    content = what.sha256 or what.claim_id
     if what.named is None:
-        return "|".join((what.sender, what.receiver, "?", printable(what.name), what.sha256))
-    return "|".join((what.sender, what.receiver, what.named.suffix, what.named.period, what.sha256))
+        return "|".join((what.sender, what.receiver, "?", printable(what.name), content))
+    return "|".join((what.sender, what.receiver, what.named.suffix, what.named.period, content))
 
 
 def receive(ledger: Ledger, what: Delivery) -> Received:
@@ -350,6 +354,15 @@ def find_file(ledger: Ledger, register: str, stage: str, payer: str, direction: 
     with ledger.read() as con:
         row = con.execute(query.order_by(files.c.id.desc()).limit(1)).mappings().first()
     return dict(row) if row else None
+
+
+def refused_before(ledger: Ledger, job: int) -> bool:
+    """Whether an earlier job of this partner and register, stage and payer was refused too."""
+    with ledger.read() as con:
+        row = job_row(con, job)
+        same = (jobs.c[name] == row[name] for name in ("partner", "register", "stage", "payer"))
+        earlier = sa.select(jobs.c.id).where(jobs.c.id < job, jobs.c.state.in_(("refused", "quarantined")), *same)
+        return con.execute(earlier.limit(1)).first() is not None
 
 
 def find_job(

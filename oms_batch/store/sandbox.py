@@ -6,6 +6,7 @@ goes as JSON to its standard output. Of an unexpected error only its type and pl
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -21,6 +22,7 @@ from typing import Any
 from oms_batch.errors import Fault, Problem, Refusal, SetupError, WrongState
 
 _AIR_MB = 1024  # address space that libraries reserve and never touch
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 _OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryException", "OutOfMemoryError", "ArrowMemoryError")
 
 
@@ -137,6 +139,10 @@ def _outcome(target: str, order: dict[str, Any]) -> dict[str, Any]:
         return {"kind": "state", "code": error.code, "text": error.detail}
     except Fault as error:
         return {"kind": "fault", "text": str(error)}
+    except OSError as error:
+        if error.errno in _DISK:  # not the file's fault and not ours: the job waits for the disk
+            return {"kind": "state", "code": "DISK", "text": errno.errorcode[error.errno]}
+        return {"kind": "fault", "text": place(error)}
     except Exception as error:
         if type(error).__name__ in _OUT_OF_MEMORY:
             return {"kind": "limit", "reason": "memory"}

@@ -176,6 +176,13 @@ def take(home: Home, mine: Claim) -> Taken | None:
     return Taken(mine.claim_id, mine.name, mine.partner, str(target), sha256, size)
 
 
+def claimed(mine: Claim, problem: str) -> Entry:
+    """A claimed file as an entry, to be set aside unopened."""
+    item = fsio.stat(mine.path)
+    size, when, inode = (item.size, item.mtime_ns, item.inode) if item else (0, 0, 0)
+    return Entry(mine.partner, mine.name, mine.path, size, when, inode, problem)
+
+
 def give_back(mine: Claim) -> None:
     """Un-claim: back into the inbox; when a newer file has taken its name there, the newer one is the delivery."""
     try:

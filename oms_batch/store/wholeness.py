@@ -13,6 +13,7 @@ from oms_batch.store import fsio
 
 _TAIL = 66_000  # the end record of a ZIP with the longest comment
 _ROOT = re.compile(rb"<([A-Za-z_][^\s<>/]*)")
+_EMPTY_ROOT = re.compile(rb"\s*<[^<>]*/>\s*")
 _PROLOG = re.compile(rb"<\?.*?\?>|<!--.*?-->|<!DOCTYPE.*?>", re.S)
 
 
@@ -58,4 +59,5 @@ def _xml_ends(head: bytes, tail: bytes) -> bool:
     if root is None:
         return False
     end = rb"</" + re.escape(root[1]) + rb"\s*>(?:\s|<!--.*?-->|<\?.*?\?>)*\Z"
-    return re.search(end, tail, re.S) is not None or tail.rstrip().endswith(b"/>")
+    # an empty root closes itself; any other element that does says nothing about the end
+    return re.search(end, tail, re.S) is not None or _EMPTY_ROOT.fullmatch(_PROLOG.sub(b"", head)) is not None
