@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from oms_batch.errors import WrongState
+from oms_batch.formats.dbf import read_dbf
 from oms_batch.judge.person import load_spelling
 from oms_batch.site import Site
 from oms_batch.store import fsio, insured, ledger
@@ -19,8 +20,6 @@ def bring_in(site: Site, file: str, *, skip_bad: bool = False) -> Imported:
         raise WrongState("FILE_FORMAT", ", ".join(READERS))
     key = load_spelling(site.rules, site.profile.id).number("fam", "im", "ot", "dr")
     if ending == ".dbf":
-        from oms_batch.formats.dbf import read_dbf
-
         with fsio.open_read(path) as stream:
             found = insured.import_rows(site.home.insured, read_dbf(stream), key, skip_bad=skip_bad)
     else:
