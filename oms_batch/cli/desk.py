@@ -13,11 +13,12 @@ from oms_batch.desk.explain import Explanation, as_lines, explain
 from oms_batch.desk.refused import RefusedRow
 from oms_batch.desk.story import heading, story
 from oms_batch.desk.sums import sums_xlsx
-from oms_batch.errors import WrongState
+from oms_batch.errors import Problem, WrongState
 from oms_batch.exchange import load_profile
-from oms_batch.i18n import N_, _
+from oms_batch.i18n import N_, _, pick
 from oms_batch.model import roubles
-from oms_batch.site import locked
+from oms_batch.problems import problem_row
+from oms_batch.site import Site, locked
 from oms_batch.store import fsio, ledger
 from oms_batch.textform import money
 
@@ -39,14 +40,23 @@ def refused(register: str, period: str, payer: str, defect: str, only_open: bool
         print_json([{**row.as_json(), "sumv": roubles(row.sumv), "withheld": roubles(row.withheld)} for row in rows])
         return FOUND if rows else DONE
     head = [_("account"), _("month"), _("payer"), _("sum"), _("defect"), _("what is wrong"), _("next register")]
-    print_table(head, [_refused_row(row) for row in rows], right=(3,))
+    print_table(head, [_refused_row(row, site) for row in rows], right=(3,))
     click.echo(_("Refused: {n} for {sum}").format(n=len(rows), sum=money(sum(row.withheld for row in rows))))
     return FOUND if rows else DONE
 
 
-def _refused_row(row: RefusedRow) -> Sequence[object]:
-    place = row.enters_as if row.may_resubmit else f"{row.enters_as} ({row.why_not})"
+def _refused_row(row: RefusedRow, site: Site) -> Sequence[object]:
+    place = _kind(row.enters_as, site)
+    if not row.may_resubmit:
+        why = problem_row(Problem(row.why_not), site.rules)
+        place += f" ({pick(why['title'], why['title_en'])})"
     return [row.idcase, row.period, row.payer, money(row.withheld), row.code, row.message, place]
+
+
+def _kind(code: str, site: Site) -> str:
+    """What a kind of account (primary, repeat) is called, in the language in force."""
+    texts = site.rules.toml(f"{site.profile.id}/desk.toml")["kinds"].get(code, {"title": code, "title_en": code})
+    return str(pick(texts["title"], texts["title_en"]))
 
 
 @command("correct", help=N_("Correct fields of a refused account: correct ACCOUNT pers.npolis=… --why “…”."))
@@ -96,7 +106,8 @@ def resubmit(accounts: tuple[str, ...], force: str) -> int:
         print_json(done)
     else:
         for one in done:
-            click.echo(_("{account}: into the next register as {kind}").format(**one))
+            text = _("{account}: into the next register as {kind}")
+            click.echo(text.format(account=one["account"], kind=_kind(one["kind"], site)))
     return DONE
 
 

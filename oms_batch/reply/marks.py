@@ -55,10 +55,14 @@ class RuleText:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Rules by code, and defects by key: ``(valid_from, valid_to, number, kod)`` in rising order."""
+    """Rules by code, and defects by key: ``(valid_from, valid_to, number, kod)`` in rising order.
+
+    ``grounds`` by federal code: what is said of a decision that no rule made.
+    """
 
     rules: Mapping[str, RuleText] = field(default_factory=dict)
     defects: Mapping[str, Sequence[tuple[date, date | None, str, str]]] = field(default_factory=dict)
+    grounds: Mapping[str, RuleText] = field(default_factory=dict)
 
     def rule(self, code: str) -> RuleText:
         """The rule, or one that has only its code."""

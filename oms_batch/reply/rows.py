@@ -105,7 +105,7 @@ def refused_rows(
     last = None
     while batch := con.fetchmany(BATCH):
         for n, idcase, xkey, date_1, date_2, gone, leading, defect, kod, code, value, *name in batch:
-            message, advice = told(texts, code)
+            message, advice = told(texts, code, kod)
             numbers = texts.defect(texts.rule(code).defect, date_2)
             if code == leading and defect:
                 numbers = (defect, kod or "")
@@ -135,12 +135,12 @@ def causes(con: duckdb.DuckDBPyConnection, texts: Texts, *, keep: str = "true") 
         FROM z_sl JOIN {verdicts_or_none(con)} v ON v.z_sl_n = z_sl.n
         WHERE (v.refused OR v.withheld > 0) AND ({keep}) GROUP BY 1, 2, 3 ORDER BY lost DESC, 1, 2, 3"""
     ).fetchall()
-    return [Cause(*told(texts, rule), rule, defect, kod, count, lost) for rule, defect, kod, count, lost in rows]
+    return [Cause(*told(texts, rule, kod), rule, defect, kod, count, lost) for rule, defect, kod, count, lost in rows]
 
 
-def told(texts: Texts, code: str) -> tuple[str, str]:
-    """Message and advice of a rule in the language in force."""
-    rule = texts.rule(code)
+def told(texts: Texts, code: str, kod: str | None = "") -> tuple[str, str]:
+    """Message and advice of a rule in the language in force; those of the ground where no rule stands behind it."""
+    rule = texts.rule(code) if code else texts.grounds.get(kod or "", texts.rule(code))
     return pick(rule.title, rule.title_en), pick(rule.advice, rule.advice_en)
 
 

@@ -87,7 +87,13 @@ def texts_of(bench: Bench, book: rulebook.Rulebook) -> Texts:
         "SELECT key, valid_from, valid_to, osn, kod FROM book_defects ORDER BY key, valid_from"
     ).fetchall():
         defects.setdefault(key, []).append((since, until, number, kod))
-    return Texts(rules, defects)
+    grounds = {
+        row[0]: RuleText(*row)
+        for row in bench.con.execute(
+            "SELECT kod, name, name_en, advice, advice_en FROM book_defects WHERE key LIKE 'f014_%' ORDER BY valid_from"
+        ).fetchall()
+    }
+    return Texts(rules, defects, grounds)
 
 
 def effects_sql(line: Hop) -> str:
