@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from oms_batch.formats import columns
 from oms_batch.formats.layout import Field, Layout, Node
 
-FLUSH_BYTES = 24 * 1_048_576
+FLUSH_BYTES = 64 * 1_048_576
 SQL = {"text": "VARCHAR", "code": "VARCHAR", "date": "DATE", "money": "BIGINT", "int": "INTEGER"}
 MORE = {  # columns that are not in the file: sums, geometry, links
     "pers": ["byte_from", "byte_to", "accounts_from", "accounts_to"],
@@ -114,6 +114,8 @@ class Sink:
         self.bytes = 0
 
     def _insert(self, table: str, data: pa.Table) -> None:
+        # what nobody filled needs no column: most elements of the layout are rare
+        data = data.select([name for name in data.schema.names if data.column(name).null_count < data.num_rows])
         self.con.register("_incoming", data)
         names = ", ".join(f'"{name}"' for name in data.schema.names)
         self.con.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM _incoming")  # noqa: S608 - names of the layout
