@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from oms_batch import clock, logs
+from oms_batch import clock, companions, logs
 from oms_batch.errors import Problem, Refusal
 from oms_batch.intake import names
 from oms_batch.model import NamedFile
@@ -133,8 +133,8 @@ def _unread(site: Site, entry: spool.Entry) -> Handled:
 
 def receive(site: Site, taken: spool.Taken, release: Callable[[], object], problem: str = "") -> Handled:
     """TX1: the receipt of one delivery; then the share is rid of it (``release``), and the work begins."""
-    if _is_companion(site, taken.name):
-        kept = _keep_companion(site, taken)
+    if companions.is_companion(site, taken.name):
+        kept = companions.keep(site, taken)
         release()
         return kept
     named, way, trouble = _recognise(site, taken)
@@ -205,22 +205,6 @@ def _again(site: Site, job: dict[str, Any], taken: spool.Taken, received: ledger
         register=job["register"],
         notes={"first_receipt": received.first_receipt_id, "state": job["state"]},
     )
-
-
-# ---- what is no register ------------------------------------------------------------------------
-
-
-def _is_companion(site: Site, name: str) -> bool:
-    """What comes beside an answer (report, receipt, protocol) is kept, not judged."""
-    return any(re.fullmatch(mask, name, re.IGNORECASE) for mask in site.profile.data["name"]["companions"])
-
-
-def _keep_companion(site: Site, taken: spool.Taken) -> Handled:
-    path = spool.archive(site.home, taken.path, taken.name, taken.sha256, clock.now())
-    ledger.log(
-        site.ledger, taken.partner or "operator", "companion", path, {"sha256": taken.sha256, "size": taken.size}
-    )
-    return Handled(taken.name, taken.partner, "companion", notes={"path": path})
 
 
 # ---- outbox -------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ class Hop:
     source_is: str = ""
     proved_by: str = ""
     identifies: bool = False
+    rejected: str = ""
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,6 @@ def _check(profile: Profile) -> None:
     for line in (*profile.hops, *profile.sends):
         if line.stage not in profile.stages:
             raise SetupError(f"{profile.id}: stage {line.stage} of a hop is not described")
-        for state in filter(None, (line.passed, line.refused)):
+        for state in filter(None, (line.passed, line.refused, line.rejected)):
             if state not in states:
                 raise SetupError(f"{profile.id}: state {state} of a hop is not in [life]")

@@ -88,12 +88,13 @@ def registers(site: Site, period: str = "") -> list[dict[str, Any]]:
         wait = list(awaited(site, one["register"], one["jobs"]))
         answered = [row for row in one["jobs"] if row["state"] == "answered"]
         parked = [row for row in one["jobs"] if row["state"] == "parked"]
+        rejected = list(_rejected(one["jobs"]))
         rows.append(
             {
                 "name": one["register"],
                 "period": one["period"],
                 "stage": answered[-1]["stage"] if answered else "",
-                "state": _state(wait, parked),
+                "state": "rejected" if rejected else _state(wait, parked),
                 "accounts": {"sent": one["accounts"], **{name: one[name]["accounts"] for name in BUCKETS}},
                 "sums": {"sent": roubles(one["kopecks"]), **{name: roubles(one[name]["kopecks"]) for name in BUCKETS}},
                 "payers": {
@@ -120,9 +121,24 @@ def registers(site: Site, period: str = "") -> list[dict[str, Any]]:
                     }
                     for row in parked
                 ],
+                "rejected": [{"file": row["name"], "by": row["receiver"], "codes": row["reason"]} for row in rejected],
+                "withdrawn": {
+                    "accounts": one["withdrawn"]["accounts"],
+                    "sum": roubles(one["withdrawn"]["kopecks"]),
+                },
             }
         )
     return rows
+
+
+def _rejected(jobs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Files of ours that the receiver refused as a whole and that nothing has replaced yet."""
+    for row in jobs:
+        same = [
+            one for one in jobs if (one["stage"], one["payer"], one["sender"]) == (row["stage"], row["payer"], "self")
+        ]
+        if row["state"] == "rejected" and row is same[-1]:
+            yield row
 
 
 def _state(wait: list[Awaited], parked: list[dict[str, Any]]) -> str:

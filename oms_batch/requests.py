@@ -41,13 +41,14 @@ def pack_into_inbox(site: Site, document: str, named: NamedFile) -> str:
         return submit(site, path)
 
 
-def reformulate(site: Site, register: str = "", payer: str = "") -> Iterator[Handled]:
+def reformulate(site: Site, register: str = "", payer: str = "", *, again: bool = True) -> Iterator[Handled]:
     """Reformulate every fund's file that was taken in and has not gone on to its payer yet.
 
-    ``register`` and ``payer`` narrow it down; asking twice gives the same file again.
+    ``register`` and ``payer`` narrow it down; asking twice gives the same file again. ``again=False`` leaves out
+    what its payer has refused as a whole: that is for a person to decide, not for the night.
     ``WrongState`` STAGE_ORDER when there is no such file yet.
     """
-    yield from _make(site, "reformulate", register, payer)
+    yield from _make(site, "reformulate", register, payer, again=again)
 
 
 def finalise(site: Site, register: str = "", payer: str = "") -> Iterator[Handled]:
@@ -55,7 +56,7 @@ def finalise(site: Site, register: str = "", payer: str = "") -> Iterator[Handle
     yield from _make(site, "finalise", register, payer)
 
 
-def _make(site: Site, handler: str, register: str, payer: str) -> Iterator[Handled]:
+def _make(site: Site, handler: str, register: str, payer: str, *, again: bool = True) -> Iterator[Handled]:
     """Jobs of our own making: one per source file for which the profile has a line with this handler."""
     lines = [line for line in site.profile.sends if line.handler == handler]
     found, nobody = False, ""
@@ -70,6 +71,8 @@ def _make(site: Site, handler: str, register: str, payer: str) -> Iterator[Handl
             partner = recipient(line, named, site.settings)
             if partner is None:
                 nobody = named.suffix  # told at the end: the files of the others go their way
+                continue
+            if not again and ledger.find_job(site.ledger, named.register, named.stage, named.payer, ("rejected",)):
                 continue
             handled = _run(site, named, file, handler, partner.folder)
             if handled is not None:

@@ -33,7 +33,7 @@ class Handled:
 
     name: str
     folder: str
-    outcome: str  # answered refused parked duplicate quarantined failed companion
+    outcome: str  # answered refused parked duplicate quarantined failed companion rejected
     code: str = ""
     job: int = 0
     register: str = ""
@@ -251,7 +251,7 @@ def _protocol(site: Site, job: dict[str, Any], refusal: Refusal) -> list[tuple[s
     ]
     out = io.BytesIO()
     protocol.write_protocol_page(refusal, out, name, facts_of, texts, lang=site.settings.lang)
-    machine = protocol.flk_p(refusal, name, f"{stem}.protocol.xml", texts)
+    machine = protocol.flk_p(refusal, name, f"{stem}.protocol.xml", texts, sha256=job["sha256"])
     return [(f"{stem}.protocol.xml", machine), (f"{stem}.protocol.html", out.getvalue())]
 
 

@@ -17,6 +17,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("intake", "judge", "reply", "desk", "store", "synth"),
     ("homes", "site", "stages"),
     ("work",),
+    ("companions",),
     ("conductor", "insurance", "overview", "requests"),
     ("office",),
     ("doors",),

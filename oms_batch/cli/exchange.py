@@ -17,7 +17,7 @@ from oms_batch.model import roubles
 from oms_batch.site import locked
 from oms_batch.work import Handled
 
-REFUSED = ("refused", "quarantined", "failed")
+REFUSED = ("refused", "quarantined", "failed", "rejected")
 
 
 def code_of(handled: list[Handled]) -> int:

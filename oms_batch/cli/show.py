@@ -46,6 +46,7 @@ def tell_handled(one: Handled) -> None:
         "quarantined": _("SET ASIDE for the operator"),
         "failed": _("STOPPED by our own fault"),
         "companion": _("kept beside its answer"),
+        "rejected": _("REFUSED AS A WHOLE by its receiver: correct it and send it again under the same name"),
     }
     head = f"{clean(one.name)}: {words[one.outcome]}"
     if one.outcome == "answered":
@@ -72,7 +73,13 @@ def tell_status(rows: list[dict[str, Any]]) -> None:
     if not rows:
         click.echo(_("No registers yet."))
         return
-    states = {"parked": _("parked"), "to_do": _("your turn"), "waiting": _("waiting"), "closed": _("closed")}
+    states = {
+        "parked": _("parked"),
+        "to_do": _("your turn"),
+        "waiting": _("waiting"),
+        "closed": _("closed"),
+        "rejected": _("rejected"),
+    }
     head = [
         _("register"),
         _("state"),
@@ -107,6 +114,11 @@ def tell_status(rows: list[dict[str, Any]]) -> None:
                 register=row["name"], stage=item["stage"], payer=item["payer"], who=item["from"], until=item["until"]
             )
             click.echo(("! " if item["overdue"] else "  ") + shown)
+        for item in row["rejected"]:
+            text = _(
+                "! {file}: refused as a whole by {who} [{codes}]; correct it and send it again under the same name"
+            )
+            click.echo(text.format(file=item["file"], who=item["by"], codes=item["codes"]))
         for item in row["parked"]:
             click.echo(
                 "  "
@@ -124,6 +136,7 @@ def tell_jobs(rows: list[dict[str, Any]]) -> None:
         "parked": _("waits"),
         "quarantined": _("set aside"),
         "failed": _("stopped"),
+        "rejected": _("rejected"),
         "new": _("new"),
         "working": _("in work"),
     }

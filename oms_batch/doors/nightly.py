@@ -56,6 +56,6 @@ def _due(site: Site) -> list[Handled]:
     if not site.settings.reformulate_at_night:
         return []
     try:
-        return list(requests.reformulate(site))
+        return list(requests.reformulate(site, again=False))
     except WrongState:
         return []  # nothing has come that could be reformulated

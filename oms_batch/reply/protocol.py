@@ -69,12 +69,19 @@ def _translated(found: re.Match[str]) -> str:
 
 
 def flk_p(
-    refusal: Refusal, file: str, protocol: str, texts: Mapping[str, Mapping[str, Any]], limit: int = LIMIT
+    refusal: Refusal,
+    file: str,
+    protocol: str,
+    texts: Mapping[str, Mapping[str, Any]],
+    limit: int = LIMIT,
+    *,
+    sha256: str = "",
 ) -> bytes:
     """The protocol in the federal form: windows-1251, one ``PR`` per problem, always in Russian.
 
     ``OSHIB`` is the federal code where the texts name one (``oshib``), else our own. The field
-    is named only when the place names one; what does not fit is in ``COMMENT``.
+    is named only when the place names one; what does not fit is in ``COMMENT``. ``sha256`` of the refused file goes
+    into an XML comment: so its sender knows which of his files of that name is meant.
     """
     with people.speaking("ru"):
         rows = [
@@ -86,6 +93,7 @@ def flk_p(
             rows.append([("OSHIB", "MORE"), ("COMMENT", more)])
     lines = [
         b'<?xml version="1.0" encoding="windows-1251"?>',
+        *([f"<!-- SHA-256 {sha256} -->".encode("ascii")] if sha256 else []),
         b"<FLK_P>",
         _leaf("FNAME", protocol),
         _leaf("FNAME_I", file),

@@ -21,8 +21,8 @@ from oms_batch.store.schema import files, jobs, outbox, receipts
 
 Verdict = Literal["NEW", "DUP", "NAME_REUSED", "AGAIN"]
 OPEN = ("new", "working", "parked")
-DONE = ("answered", "refused", "quarantined", "failed")
-_MAY_COME_AGAIN = ("refused", "quarantined")  # a corrected file under the name of such a one is new
+DONE = ("answered", "refused", "quarantined", "failed", "rejected")
+_MAY_COME_AGAIN = ("refused", "quarantined", "rejected")  # a corrected file under the name of such a one is new
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +318,7 @@ def parked(ledger: Ledger) -> list[dict[str, Any]]:
 def unarchived(ledger: Ledger) -> list[dict[str, Any]]:
     """Closed jobs whose files still lie in the spool, oldest first; failed ones stay there."""
     pending = sa.exists().where(outbox.c.job_id == jobs.c.id, outbox.c.state != "published")
-    done = jobs.c.state.in_(("answered", "refused", "quarantined"))
+    done = jobs.c.state.in_(("answered", "refused", "quarantined", "rejected"))
     return _jobs(ledger, sa.and_(done, jobs.c.archived_at == "", ~pending))
 
 
@@ -354,15 +354,6 @@ def find_file(ledger: Ledger, register: str, stage: str, payer: str, direction: 
     with ledger.read() as con:
         row = con.execute(query.order_by(files.c.id.desc()).limit(1)).mappings().first()
     return dict(row) if row else None
-
-
-def refused_before(ledger: Ledger, job: int) -> bool:
-    """Whether an earlier job of this partner and register, stage and payer was refused too."""
-    with ledger.read() as con:
-        row = job_row(con, job)
-        same = (jobs.c[name] == row[name] for name in ("partner", "register", "stage", "payer"))
-        earlier = sa.select(jobs.c.id).where(jobs.c.id < job, jobs.c.state.in_(("refused", "quarantined")), *same)
-        return con.execute(earlier.limit(1)).first() is not None
 
 
 def find_job(

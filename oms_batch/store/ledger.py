@@ -46,7 +46,6 @@ from oms_batch.store.jobs import (
     quarantine,
     receive,
     refuse,
-    refused_before,
     retry,
     start,
     unarchived,
@@ -56,6 +55,7 @@ from oms_batch.store.outbox import OutRow, blocked, is_ours, outbox_of, publishe
 from oms_batch.store.proof import verify
 from oms_batch.store.queries import (
     KNOWN_COLUMNS,
+    WITHDRAWN,
     accounts_in,
     export_known,
     invoice_rows,
@@ -66,6 +66,7 @@ from oms_batch.store.queries import (
     status,
     sums_by_care,
 )
+from oms_batch.store.rejects import refused_before, reject, sent_job
 
 __all__ = [
     "DECISION_COLUMNS",
@@ -73,6 +74,7 @@ __all__ = [
     "EFFECT_COLUMNS",
     "KNOWN_COLUMNS",
     "OPEN",
+    "WITHDRAWN",
     "Anchor",
     "Boxed",
     "Delivery",
@@ -120,9 +122,11 @@ __all__ = [
     "refused",
     "refused_before",
     "register_sums",
+    "reject",
     "republish",
     "resubmit",
     "retry",
+    "sent_job",
     "start",
     "status",
     "sums_by_care",

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from oms_batch.store import audit, fsio
 from oms_batch.store.effects import seal
 from oms_batch.store.engine import Ledger
-from oms_batch.store.queries import BUCKETS, account_sums, split
+from oms_batch.store.jobs import DONE
+from oms_batch.store.queries import BUCKETS, WITHDRAWN, account_sums, split
 from oms_batch.store.schema import accounts, jobs, moves, outbox, receipts
 from oms_batch.store.schema import audit as audit_rows
 
@@ -27,17 +28,23 @@ def verify(
     """Is everything accounted for?
 
     ``{"balanced": bool, "accounts": {sent, refused_1, refused_6, accepted_5, refused_2, waiting}, "sums": the same
-    in kopecks, "problems": ["CODE place", …]}``. ``files``: also look whether unpublished answers lie in the box;
-    ``seals``: also compare every move with the hash that the audit row of its answer carries.
+    in kopecks, "problems": ["CODE place", …]}``. Accounts of files that the receiver refused as a whole are not
+    among the sent; where there are any, they are told as ``withdrawn``. ``files``: also look whether unpublished
+    answers lie in the box; ``seals``: also compare every move with the hash in the audit row of its answer.
     """
     counts = {"sent": 0, **dict.fromkeys(BUCKETS, 0)}
     sums = dict(counts)
     problems: list[str] = []
     with ledger.read() as con:
         for row in con.execute(sa.select(accounts.c.state, *account_sums()).group_by(accounts.c.state)).mappings():
+            bucket = buckets.get(row["state"], "")
+            if bucket == WITHDRAWN:
+                counts[bucket] = counts.get(bucket, 0) + row["n"]
+                sums[bucket] = sums.get(bucket, 0) + int(row["kopecks"])
+                continue
             counts["sent"] += row["n"]
             sums["sent"] += int(row["kopecks"])
-            if row["state"] not in buckets:
+            if not bucket:
                 problems.append(f"STATE_UNKNOWN {row['state']}")
                 continue
             for bucket, count, kopecks in split(row, buckets):
@@ -54,7 +61,7 @@ def verify(
 
 def _receipts(con: sa.Connection, _buckets: Mapping[str, str]) -> Iterator[str]:
     """Every receipt of a closed job has a verdict."""
-    closed = jobs.c.state.in_(("answered", "refused", "quarantined", "failed"))
+    closed = jobs.c.state.in_(DONE)
     query = sa.select(receipts.c.id).join(jobs, jobs.c.id == receipts.c.job_id).where(receipts.c.verdict == "", closed)
     for (number,) in con.execute(query):
         yield f"RECEIPT_NO_VERDICT {number}"

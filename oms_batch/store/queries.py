@@ -23,6 +23,7 @@ from oms_batch.store.schema import (
 )
 
 KNOWN_COLUMNS = ("xkey", "nth", "digest", "sumv", "state", "payer", "withheld")
+WITHDRAWN = "withdrawn"  # a bucket beside the others: accounts of files that their receiver refused as a whole
 BUCKETS = ("refused_1", "refused_6", "accepted_5", "refused_2", "waiting")
 
 
@@ -57,7 +58,8 @@ def status(ledger: Ledger, buckets: Mapping[str, str], period: str = "") -> list
         found = con.execute(query.group_by(registers.c.name, registers.c.period, c.payer, c.state)).mappings().all()
         jobs_now = con.execute(sa.select(jobs).where(jobs.c.register != "").order_by(jobs.c.id)).mappings().all()
     for row in found:
-        one = rows.setdefault(row["name"], _empty(row["name"], row["period"]))
+        name = row["name"].partition("#")[0]
+        one = rows.setdefault(name, _empty(name, row["period"]))
         _add(one, row, buckets)
     for job in jobs_now:
         if period and job["period"] != period:
@@ -77,11 +79,15 @@ def account_sums() -> tuple[sa.ColumnElement[Any], ...]:
 
 
 def _empty(name: str, period: str) -> dict[str, Any]:
-    zero: dict[str, Any] = {bucket: {"accounts": 0, "kopecks": 0} for bucket in BUCKETS}
+    zero: dict[str, Any] = {bucket: {"accounts": 0, "kopecks": 0} for bucket in (*BUCKETS, WITHDRAWN)}
     return {"register": name, "period": period, "accounts": 0, "kopecks": 0, **zero, "payers": {}, "jobs": []}
 
 
 def _add(one: dict[str, Any], row: sa.RowMapping, buckets: Mapping[str, str]) -> None:
+    if buckets[row["state"]] == WITHDRAWN:
+        one[WITHDRAWN]["accounts"] += row["n"]
+        one[WITHDRAWN]["kopecks"] += int(row["kopecks"])
+        return
     one["accounts"] += row["n"]
     one["kopecks"] += int(row["kopecks"])
     payer = one["payers"].setdefault(row["payer"], {"accounts": 0, "kopecks": 0})

@@ -62,7 +62,7 @@ jobs = Table(
     _text("canonical"),
     _text("sha256"),
     _number("size"),
-    Column("state", Text, nullable=False),  # new working parked answered refused quarantined failed
+    Column("state", Text, nullable=False),  # new working parked answered refused quarantined failed rejected
     _text("reason"),
     _text("waits_for"),
     _text("deadline"),

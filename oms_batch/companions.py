@@ -1,0 +1,63 @@
+"""What comes beside answers is kept; a protocol may tell that a file of ours was refused as a whole."""
+
+from __future__ import annotations
+
+import re
+
+from oms_batch import clock, logs
+from oms_batch.errors import Refusal
+from oms_batch.intake import names
+from oms_batch.routing import own_parties
+from oms_batch.site import Site
+from oms_batch.store import fsio, ledger, spool
+from oms_batch.work import Handled
+
+_PROTOCOL = re.compile(r"(?P<stem>[^.]+)(\.\d{8})?\.protocol\.xml", re.IGNORECASE)
+_CODE = re.compile(rb"<OSHIB>([A-Za-z0-9_.]{1,30})</OSHIB>")
+_SHA256 = re.compile(rb"<!-- SHA-256 ([0-9a-f]{64}) -->")
+_READ = 1 << 20  # of a protocol, to find codes in; it is matched, never parsed
+
+
+def is_companion(site: Site, name: str) -> bool:
+    """What comes beside an answer (report, receipt, protocol) is kept, not judged."""
+    return any(re.fullmatch(mask, name, re.IGNORECASE) for mask in site.profile.data["name"]["companions"])
+
+
+def keep(site: Site, taken: spool.Taken) -> Handled:
+    """Lay it into the archive, and listen to it when it is a protocol."""
+    path = spool.archive(site.home, taken.path, taken.name, taken.sha256, clock.now())
+    ledger.log(
+        site.ledger, taken.partner or "operator", "companion", path, {"sha256": taken.sha256, "size": taken.size}
+    )
+    kept = Handled(taken.name, taken.partner, "companion", notes={"path": path})
+    match = _PROTOCOL.fullmatch(taken.name)
+    return (_heard(site, taken, path, match["stem"]) if match else None) or kept
+
+
+def _heard(site: Site, taken: spool.Taken, path: str, stem: str) -> Handled | None:
+    """The protocol of a file that we sent: the file is taken back, so that a corrected one may follow."""
+    try:
+        named = names.identify(f"{stem}{site.profile.data['name']['extensions'][0]}", site.profile)
+    except (Refusal, names.Ignored):
+        return None
+    with fsio.open_read(path) as stream:
+        content = stream.read(_READ)
+    told = _SHA256.search(content)
+    found = ledger.sent_job(
+        site.ledger, named.register, named.stage, named.payer, taken.partner, told[1].decode() if told else ""
+    )
+    lines = [line for party in own_parties(named, site.settings) if (line := site.profile.send(named.stage, party))]
+    if found is None or not lines or not lines[0].rejected:
+        return None
+    codes = list(dict.fromkeys(code.decode() for code in _CODE.findall(content)))[:20] or ["?"]
+    line = lines[0]
+    withdraws = site.profile.buckets[line.rejected] == ledger.WITHDRAWN
+    totals = ledger.reject(
+        site.ledger, found, taken.partner or "operator", codes, line.passed, line.rejected, withdraws
+    )
+    if totals is None:
+        return None
+    logs.event("sent_file_rejected", level="error", job=found, code=codes[0], accounts=totals.accounts)
+    job = ledger.get(site.ledger, found)
+    notes = {"path": path, "codes": codes}
+    return Handled(job["name"], taken.partner, "rejected", codes[0], found, job["register"], sent=totals, notes=notes)
