@@ -15,13 +15,14 @@ from oms_batch import clock, homes, insurance, office, overview, requests
 from oms_batch.conductor import publish, settling_of, sweep
 from oms_batch.exchange import Profile, load_profile
 from oms_batch.i18n import _
+from oms_batch.intake import names
 from oms_batch.model import Totals
 from oms_batch.site import Site, open_site
 from oms_batch.store import fsio, ledger
 from oms_batch.synth.cases import experts_csv, source_csv
 from oms_batch.synth.insured import COLUMNS, insured
 from oms_batch.synth.numbers import mix
-from oms_batch.synth.planting import Plan, plant
+from oms_batch.synth.planting import Plan, Planted, plant
 from oms_batch.synth.register import register
 from oms_batch.synth.world import Spec, build
 from oms_batch.textform import money as roubles
@@ -39,6 +40,7 @@ class Month:
     spec: Spec
     tell: Tell
     data: dict[str, Any]
+    planted: Planted
     proofs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -59,7 +61,8 @@ def run(folder: str, tell: Tell, *, accounts: int = 400, seed: int = 7, isolate:
     profile = load_profile("yaroslavl")
     data = profile.rules.toml(f"{profile.id}/demo.toml")
     spec = Spec(accounts=accounts, seed=seed, period=data["period"], payers=data["payers"], bystanders=accounts // 2)
-    month = Month(fsio.absolute(folder), profile, spec, tell, data)
+    planted = plant(profile, spec, Plan(side="fund", each=0, per_mille=data["per_mille"]))
+    month = Month(fsio.absolute(folder), profile, spec, tell, data, planted)
     try:
         _at(data["sent_at"])
         _homes(month, isolate)
@@ -96,7 +99,7 @@ def _insured(month: Month) -> None:
     """The fund knows the insured; the insurer's own register differs for a few, as it does in life."""
     share = month.data["another_insurer_per_mille"]
     fund, insurer = f"{month.folder}/insured-fund.csv", f"{month.folder}/insured-smo.csv"
-    rows = list(insured(month.profile, month.spec))
+    rows = list(insured(month.profile, month.spec, month.planted.expected["insured"]))
     smo = COLUMNS.index("SMO") if "SMO" in COLUMNS else COLUMNS.index("smo")
     others = sorted({row[smo] for row in rows} | {"76002"})
     _write_rows(fund, rows)
@@ -127,14 +130,11 @@ def _main_register(month: Month) -> None:
     """The MO sends its main register; the fund judges and splits it."""
     _title(month, _("1. The MO sends the main register 13X to the fund"))
     world = build(month.profile, month.spec)
-    planted = plant(month.profile, month.spec, Plan(side="fund", each=0, per_mille=month.data["per_mille"]))
     name = world.file_name("3", "X", ".zip")
     with month.at("mo") as site, fsio.scratch_folder(site.home.tmp) as folder:
         document = f"{folder}/bill.xml"
-        _write_blocks(document, planted.blocks)
-        from oms_batch.intake.names import identify
-
-        requests.pack_into_inbox(site, document, identify(name, month.profile))
+        _write_blocks(document, month.planted.blocks)
+        requests.pack_into_inbox(site, document, names.identify(name, month.profile))
     _sweep(month, "mo")
     _carry(month)
     _title(month, _("2. The fund identifies, checks and splits by payer"))

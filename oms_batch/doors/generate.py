@@ -53,15 +53,15 @@ def run(
     expected: dict[str, Any] | None = None
     blocks = register(dialect, spec)
     totals = sent(dialect, spec)
-    insured = (insured_csv(dialect, spec), insured_dbf(dialect, spec))
     if defects != "none":
         plan = Plan(side=side, each=1) if defects == "each" else Plan(side=side, each=0, per_mille=per_mille)
         planted = plant(dialect, spec, plan)
         blocks, expected = planted.blocks, planted.expected
     made["register"] = _pack(dialect.data, root, named.canonical, blocks)
-    made["insured"] = _write(f"{root}/insured.csv", insured[0])
+    changes = expected["insured"] if expected is not None else None
+    made["insured"] = _write(f"{root}/insured.csv", insured_csv(dialect, spec, changes))
     if dbf:
-        made["insured_dbf"] = _write(f"{root}/insured.dbf", insured[1])
+        made["insured_dbf"] = _write(f"{root}/insured.dbf", insured_dbf(dialect, spec, changes))
     if cases:
         made["cases"] = _write(f"{root}/cases.csv", source_csv(dialect, spec))
     if expected is not None:
