@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,11 +15,14 @@ from oms_batch.formats import geometry, pieces, strict
 from oms_batch.formats.columns import ACCOUNT, PERSON, Batch, Builder, Fault, Group, Ints, Seen
 from oms_batch.formats.geometry import Spans
 from oms_batch.formats.layout import Layout
-from oms_batch.formats.tokens import Tokenizer
+from oms_batch.formats.tokens import Tokenizer, Unsure
 
 PATIENTS = "/package/body/bill/patients"
 _PATIENT = PATIENTS + "/patient"
 PLACES = (_PATIENT, _PATIENT + "/register_accounts", _PATIENT + "/register_accounts/personal_account")
+_PATIENT_END = re.compile(rb"</patient[ \t\r\n]*>")
+MOST_CUTS = 12  # patients of one piece that are read apart; a small piece costs as much as some hundred patients
+DEEPEST_CUT = 3
 _PLAIN_UTF8 = bytes(range(0x20, 0x7F)) + b"\t\r\n\xd0\xd1" + bytes(range(0x80, 0xC0))
 
 
@@ -34,7 +39,7 @@ class Piece:
 
 @dataclass(slots=True, frozen=True)
 class Task:
-    """Patients from ``offset`` of the document on; ``line`` is the line there, from 0."""
+    """Patients from ``offset`` of the document on; ``line`` is the line there, from 0; ``cut``: how often it was."""
 
     layout: bytes
     encoding: str
@@ -42,18 +47,68 @@ class Task:
     line: int
     data: bytes
     fast: bool = True
+    cut: int = 0
 
 
-def work(task: Task) -> Piece:
-    """Read one piece; ``Refusal`` or ``ExpatError`` when it is not what it must be (places are local)."""
+def work(task: Task) -> list[Piece]:
+    """Read one piece; ``Refusal`` or ``ExpatError`` when it is not what it must be (places are local).
+
+    Where the tokenizer is unsure of some patients only, the piece falls apart into those and what lies between.
+    """
     builder, tokenizer = _tools(task.layout)
-    strays: list[tuple[str, int, str, int]] = []
-    fast = tokenizer.read(task.data, task.encoding, PLACES) if task.fast else None
-    if fast is not None:
-        seen, spans = fast
-    else:
-        seen, strays = read_plain(builder.layout, task.encoding, task.data)
-        spans = {path: geometry.spans(task.data, path.rpartition("/")[2].encode("ascii")) for path in PLACES}
+    if not task.data:
+        return []
+    if not task.fast:
+        return [_plain(task, builder)]
+    try:
+        seen, spans = tokenizer.read(task.data, task.encoding, PLACES)
+    except Unsure as unsure:
+        parts = list(_apart(task, unsure.places))
+        return [one for part in parts for one in work(part)]
+    return [_piece(task, builder, seen, spans, [])]
+
+
+def _apart(task: Task, places: Sequence[int]) -> Iterator[Task]:
+    """The patients around these places, to be read the plain way, and what lies between them; or all in one."""
+    size = len(task.data)
+    cuts: list[tuple[int, int]] = []
+    for at in sorted(places):
+        if cuts and at < cuts[-1][1]:
+            continue
+        behind = _PATIENT_END.search(task.data, at)
+        before = task.data.rfind(b"</patient>", cuts[-1][1] if cuts else 0, at)
+        cuts.append((before + 10 if before >= 0 else cuts[-1][1] if cuts else 0, behind.end() if behind else size))
+        if len(cuts) > MOST_CUTS:
+            break
+    if not cuts or len(cuts) > MOST_CUTS or task.cut == DEEPEST_CUT or sum(end - start for start, end in cuts) * 2 > size:
+        cuts = [(0, size)]
+    at = 0
+    for start, end in cuts:
+        yield _part(task, at, start, True)
+        end = end if task.data[end:].strip(b" \t\r\n") else size
+        yield _part(task, start, end, False)
+        at = end
+    yield _part(task, at, size, True)
+
+
+def _part(task: Task, start: int, end: int, fast: bool) -> Task:
+    line = task.line + strict.newlines(task.data[:start])
+    return Task(task.layout, task.encoding, task.offset + start, line, task.data[start:end], fast, task.cut + 1)
+
+
+def _plain(task: Task, builder: Builder) -> Piece:
+    seen, strays = read_plain(builder.layout, task.encoding, task.data)
+    spans = {path: geometry.spans(task.data, path.rpartition("/")[2].encode("ascii")) for path in PLACES}
+    return _piece(task, builder, seen, spans, strays)
+
+
+def _piece(
+    task: Task,
+    builder: Builder,
+    seen: dict[str, Seen],
+    spans: dict[str, Spans],
+    strays: list[tuple[str, int, str, int]],
+) -> Piece:
     batch = builder.build(seen, strays, is_exotic(task.data, task.encoding))
     for lines in batch.lines.values():
         lines += task.line
@@ -61,7 +116,7 @@ def work(task: Task) -> Piece:
         fault.line += task.line
     _add_geometry(batch, seen, spans, task)
     high, paired = strict.utf8_pairs(task.data) if task.encoding != "utf-8" else (0, 0)
-    return Piece(record_batches(batch), batch.faults, high, paired, fast is not None)
+    return Piece(record_batches(batch), batch.faults, high, paired, task.fast)
 
 
 @lru_cache(maxsize=2)

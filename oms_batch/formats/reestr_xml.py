@@ -151,16 +151,9 @@ def _count_pairs(stream: BinaryIO, start: int, skip: int, high: int, paired: int
     return high, paired
 
 
-def newlines(data: bytes) -> int:
-    """Line ends as XML counts them: LF, CR LF and a lone CR are one each."""
-    if b"\r" in data:
-        return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
-    return data.count(b"\n")
-
-
 def _lines_before(stream: BinaryIO, end: int) -> int:
     stream.seek(0)
-    return newlines(stream.read(end))
+    return strict.newlines(stream.read(end))
 
 
 class Cutter:
@@ -191,7 +184,7 @@ class Cutter:
             ready, data = data[:stop], data[stop:]
             offset, line = self.end, self.lines
             self.end += len(ready)
-            self.lines += newlines(ready)
+            self.lines += strict.newlines(ready)
             if ready:
                 yield offset, line, ready
 
@@ -211,17 +204,18 @@ def _pieces(cutter: Cutter, layout: Layout, encoding: str, workers: int, fast: b
     packed = pickle.dumps(layout)
     tasks = (piecework.Task(packed, encoding, *place, fast) for place in cutter.cut())
     if not workers:
-        yield from map(piecework.work, tasks)
+        for task in tasks:
+            yield from piecework.work(task)
         return
     with _pool(workers) as pool:
-        waiting: deque[Future[piecework.Piece]] = deque()
+        waiting: deque[Future[list[piecework.Piece]]] = deque()
         try:
             for task in tasks:
                 waiting.append(pool.submit(piecework.work, task))
                 if len(waiting) > workers + 1:
-                    yield waiting.popleft().result()
+                    yield from waiting.popleft().result()
             while waiting:
-                yield waiting.popleft().result()
+                yield from waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()

@@ -80,6 +80,13 @@ def may_hold_text(data: bytes) -> bool:
     return _TEXT.search(data) is not None
 
 
+def newlines(data: bytes) -> int:
+    """Line ends as XML counts them: LF, CR LF and a lone CR are one each."""
+    if b"\r" in data:
+        return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+    return data.count(b"\n")
+
+
 def check_name(name: str, line: int) -> None:
     """An element or attribute name: no prefix, no namespace, not endless."""
     if len(name) > LONGEST_NAME:

@@ -5,12 +5,14 @@ hundred different strings; each is parsed once, against a grammar narrower than 
 arrays: levels, parents, ordinals, shapes, columns as slices of one buffer.
 
 The narrow grammar is the safeguard: whatever it does not know (single quotes, comments, character
-references, unknown elements, other names, faults of any kind) gives ``None``, and expat decides.
+references, unknown elements, odd names, faults of any kind) raises ``Unsure``, and expat decides; where
+the place is known, about the patients around it only.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -26,12 +28,21 @@ from oms_batch.formats.layout import Layout, Node
 
 MOST_STRINGS = 20_000  # different strings between values; more is no ordinary file
 _NAME = r"[a-z_][a-z0-9_]*"
+_LETTER = "a-z_\u0430-\u044f"  # attributes only: places are counted in bytes, and no place lies behind such a name
 _END = re.compile(r"[ \t\r\n]*(/?)>")
-_ATTRIBUTE = re.compile(rf"[ \t\r\n]+({_NAME})[ \t\r\n]*=[ \t\r\n]*\"")
+_ATTRIBUTE = re.compile(rf"[ \t\r\n]+([{_LETTER}][0-9{_LETTER}]*)[ \t\r\n]*=[ \t\r\n]*\"")
 _TAG = re.compile(rf"[ \t\r\n]*<(/?)({_NAME})(?:[ \t\r\n]*(/?)>|(?=[ \t\r\n]))")
-_REFERENCES = re.compile(rb"&(?:amp|lt|gt|quot|apos);")
+_OTHER_REFERENCE = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos);)")
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&amp;": "&"}
 _ENTITY = re.compile("|".join(_ENTITIES))
+
+
+class Unsure(Exception):
+    """The piece, or what lies at these bytes of it (none: no place is known), is a parser's business."""
+
+    def __init__(self, places: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.places = places
 
 
 @dataclass(slots=True)
@@ -66,7 +77,8 @@ class Tokenizer:
         self.nodes: list[Node] = list(layout.node(top).walk())
         names = {name for node in layout.nodes.values() for name in (node.name, *node.fields)}
         self.names = {name: i for i, name in enumerate(sorted(names))}
-        self.attributes = sorted(names)
+        self.attributes = list(self.names)  # then those that no layout has, as they come
+        self.numbers = dict(self.names)
         self.kids = np.full((len(self.nodes), len(self.names)), -1, dtype=np.int64)
         place = {node.path: i for i, node in enumerate(self.nodes)}
         for node in self.nodes:
@@ -74,49 +86,45 @@ class Tokenizer:
                 self.kids[place[node.path], self.names[kid.name]] = place[kid.path]
         self.known: dict[str, Between | None] = {}
 
-    def read(
-        self, data: bytes, encoding: str, wanted: tuple[str, ...]
-    ) -> tuple[dict[str, Seen], dict[str, Spans]] | None:
+    def read(self, data: bytes, encoding: str, wanted: tuple[str, ...]) -> tuple[dict[str, Seen], dict[str, Spans]]:
         """The content of one ``top`` element → occurrences by path, and the spans of the wanted paths.
 
-        ``None``: not certain, read it the plain way.
+        ``Unsure``: not certain, read it the plain way.
         """
         text = _as_utf8(data, encoding)
-        if text is None:
-            return None
         raw = np.frombuffer(data, dtype=np.uint8)
         quotes = np.flatnonzero(raw == 34)
-        if len(quotes) == 0 or len(quotes) % 2 or not _plain_blanks(raw, data, quotes):
-            return None
+        if len(quotes) == 0 or len(quotes) % 2:
+            raise Unsure
+        _check_blanks(raw, data, quotes)
         if np.max(quotes[1::2] - quotes[0::2]) > strict.LONGEST_VALUE:
-            return None
+            raise Unsure
         inner = quotes if text is data else np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == 34)
         if len(inner) != len(quotes):
-            return None
+            raise Unsure
         strings = _strings(text, inner)
-        between = _between(strings, text, inner)
-        coded = between.dictionary_encode()
-        table = self._table(coded.dictionary.to_pylist(), len(between))
-        if table is None:
-            return None
+        coded = _between(strings, text, inner).dictionary_encode()
         codes = coded.indices.to_numpy().astype(np.int64)
+        table = self._table(coded.dictionary.to_pylist(), codes, quotes)
         if int(table.tags[codes].sum()) != data.count(b"<"):
-            return None
+            raise Unsure
         return self._build(codes, table, quotes, data, strings, wanted)
 
-    def _table(self, distinct: list[str], total: int) -> _Table | None:
+    def _table(self, distinct: list[str], codes: Ints, quotes: Ints) -> _Table:
         if len(distinct) > MOST_STRINGS:
-            return None
+            raise Unsure
         if len(self.known) > MOST_STRINGS:
             self.known.clear()
-        parsed: list[Between] = []
+            self.attributes, self.numbers = list(self.names), dict(self.names)
         for text in distinct:
             if text not in self.known:
                 self.known[text] = self._parse(text)
-            one = self.known[text]
-            if one is None:
-                return None
-            parsed.append(one)
+        parsed = [one for text in distinct if (one := self.known[text]) is not None]
+        if len(parsed) < len(distinct):
+            unknown = [i for i, text in enumerate(distinct) if self.known[text] is None]
+            at = np.flatnonzero(np.isin(codes, unknown))
+            ends = np.append(quotes[0::2], quotes[-1])[at], np.append(0, quotes[1::2])[at]
+            raise Unsure(np.concatenate(ends).tolist())
         flat = np.array([event for one in parsed for event in one.events], dtype=np.int64).reshape(-1, 4)
         count = np.array([len(one.events) for one in parsed], dtype=np.int64)
         return _Table(
@@ -135,9 +143,9 @@ class Tokenizer:
         at = 1
         if text[0] == '"':
             if (attribute := _ATTRIBUTE.match(text, 1)) is not None:
-                if attribute.end() != len(text) or attribute[1] not in self.names:
+                if attribute.end() != len(text) or (number := self._number(attribute[1])) < 0:
                     return None
-                made.attribute = self.names[attribute[1]]
+                made.attribute = number
                 return made
             ended = _END.match(text, 1)
             if ended is None:
@@ -153,17 +161,26 @@ class Tokenizer:
             made.events.append((-1 if closing else 1, number, begin, at))
             if empty is None:  # attributes follow
                 attribute = _ATTRIBUTE.match(text, at)
-                if attribute is None or attribute.end() != len(text) or attribute[1] not in self.names:
+                if attribute is None or attribute.end() != len(text) or (own := self._number(attribute[1])) < 0:
                     return None
-                made.attribute, made.opens = self.names[attribute[1]], True
+                made.attribute, made.opens = own, True
                 return made
             if empty:
                 made.events.append((-1, -1, at, at))
         return made if text[at:].strip(" \t\r\n") == "$" else None
 
+    def _number(self, name: str) -> int:
+        """The number of an attribute, also of one that the layout does not know; -1 for what XML keeps for itself."""
+        if name.startswith("xml") or len(name) > strict.LONGEST_NAME:
+            return -1
+        if name not in self.numbers:
+            self.numbers[name] = len(self.attributes)
+            self.attributes.append(name)
+        return self.numbers[name]
+
     def _build(
         self, codes: Ints, table: _Table, quotes: Ints, data: bytes, strings: pa.Array, wanted: tuple[str, ...]
-    ) -> tuple[dict[str, Seen], dict[str, Spans]] | None:
+    ) -> tuple[dict[str, Seen], dict[str, Spans]]:
         # where each string begins in the bytes: one before the piece for the first, then at each closing quote
         base = np.concatenate([np.array([-1]), quotes[1::2]])
         count = table.count[codes]
@@ -179,11 +196,9 @@ class Tokenizer:
         width = np.zeros(len(event), dtype=np.int64)
         attribute = table.attribute[codes]
         if attribute[-1] != -1 or np.any(attribute[:-1] < 0) or not len(opening) or opening[0] != 0:
-            return None
+            raise Unsure
         width[last[opening] - 1] = np.diff(np.append(opening, len(codes) - 1))
         levels = _levels(kind, name)
-        if levels is None:
-            return None
         return self._seen(levels, name, begin, end, values, width, attribute, data, strings, wanted)
 
     def _seen(
@@ -198,7 +213,7 @@ class Tokenizer:
         data: bytes,
         strings: pa.Array,
         wanted: tuple[str, ...],
-    ) -> tuple[dict[str, Seen], dict[str, Spans]] | None:
+    ) -> tuple[dict[str, Seen], dict[str, Spans]]:
         breaks = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == 10)
         escaped = b"&" in data
         seen = {node.path: Seen(node, *(np.empty(0, dtype=np.int64),) * 2, []) for node in self.nodes}
@@ -209,16 +224,14 @@ class Tokenizer:
             parent = np.searchsorted(above, opens) - 1
             node = self.kids[above_node[parent], name[opens]]
             if np.any(node < 0):
-                return None
+                raise Unsure(begin[opens[node < 0]].tolist())
             ordinal = np.empty(len(opens), dtype=np.int64)
             for number in np.unique(node).tolist():
                 at = np.flatnonzero(node == number)
                 ordinal[at] = np.arange(len(at))
                 own, which = self.nodes[number], opens[at]
                 lines = np.searchsorted(breaks, begin[which]) + 1 if own.table else np.empty(0, dtype=np.int64)
-                groups = self._groups(own, which, values, width, attribute, strings, escaped)
-                if groups is None:
-                    return None
+                groups = self._groups(which, begin, values, width, attribute, strings, escaped)
                 seen[own.path] = Seen(own, above_ordinal[parent[at]], lines, groups)
                 if own.path in wanted:
                     opened = np.where(width[which] > 0, -1, end[which])
@@ -227,8 +240,8 @@ class Tokenizer:
         return seen, spans
 
     def _groups(
-        self, node: Node, which: Ints, values: Ints, width: Ints, attribute: Ints, strings: pa.Array, escaped: bool
-    ) -> list[Group] | None:
+        self, which: Ints, begin: Ints, values: Ints, width: Ints, attribute: Ints, strings: pa.Array, escaped: bool
+    ) -> list[Group]:
         """The occurrences of one element by shape: same number of attributes, same names in the same order."""
         left = np.flatnonzero(width[which] > 0)
         groups: list[Group] = []
@@ -240,8 +253,10 @@ class Tokenizer:
                 names = attribute[np.where(same, first + j, first[0] + j)]
                 same &= names == names[0]
             names_of = tuple(self.attributes[i] for i in attribute[first[0] : first[0] + count].tolist())
-            if len(set(names_of)) != count or len(groups) > 200:
-                return None
+            if len(set(names_of)) != count or count > strict.MOST_ATTRIBUTES:
+                raise Unsure(begin[which[left[same]]].tolist())
+            if len(groups) > 200:
+                raise Unsure
             start = first[same]
             columns = [_column(strings, start + j, escaped) for j in range(count)]
             groups.append(Group(names_of, left[same], columns))
@@ -249,30 +264,34 @@ class Tokenizer:
         return groups
 
 
-def _as_utf8(data: bytes, encoding: str) -> bytes | None:
+def _as_utf8(data: bytes, encoding: str) -> bytes:
     """The piece in UTF-8, when it is surely well coded and without anything that only a parser may judge."""
-    if b"&" in data and len(_REFERENCES.findall(data)) != data.count(b"&"):
-        return None
+    if b"&" in data and (odd := [match.start() for match in _OTHER_REFERENCE.finditer(data)]):
+        raise Unsure(odd)
+    if data.isascii():
+        return data
     try:
-        if data.isascii():
-            return data
         text = data.decode("utf-8" if encoding == "utf-8" else "cp1251")
     except UnicodeDecodeError:
-        return None
+        raise Unsure from None
     if encoding != "utf-8":
         return text.encode("utf-8")
-    return None if "\ufffe" in text or "\uffff" in text else data
+    if "\ufffe" in text or "\uffff" in text:
+        raise Unsure
+    return data
 
 
-def _plain_blanks(raw: npt.NDArray[np.uint8], data: bytes, quotes: Ints) -> bool:
+def _check_blanks(raw: npt.NDArray[np.uint8], data: bytes, quotes: Ints) -> None:
     """No control bytes but line ends and tabs, none of them inside a value, no lone CR."""
     low = np.flatnonzero(raw < 32)
     kinds = raw[low]
     if np.any((kinds != 10) & (kinds != 13) & (kinds != 9)):
-        return False
+        raise Unsure
     if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
-        return False
-    return not np.any(np.searchsorted(quotes, low) & 1)
+        raise Unsure
+    inside = np.searchsorted(quotes, low) & 1
+    if np.any(inside):
+        raise Unsure(low[inside == 1].tolist())
 
 
 def _strings(text: bytes, quotes: Ints) -> pa.Array:
@@ -299,17 +318,17 @@ def _column(strings: pa.Array, which: Ints, escaped: bool) -> pa.Array:
     return column
 
 
-def _levels(kind: Ints, name: Ints) -> list[tuple[Ints, Ints]] | None:
-    """Per level the events that open and, in the same order, those that close; ``None`` when they do not match."""
+def _levels(kind: Ints, name: Ints) -> list[tuple[Ints, Ints]]:
+    """Per level the events that open and, in the same order, those that close; ``Unsure`` when they do not match."""
     depth = np.cumsum(kind)
     if depth[-1] != 0 or depth.min() < 0 or depth.max() > 60:
-        return None
+        raise Unsure
     level = np.where(kind > 0, depth, depth + 1).astype(np.int8)
     order = np.argsort(level, kind="stable")
     opens, closes = order[0::2], order[1::2]
     if len(opens) != len(closes) or np.any(kind[opens] != 1) or np.any(kind[closes] != -1):
-        return None
+        raise Unsure
     if np.any(level[opens] != level[closes]) or np.any((name[closes] >= 0) & (name[closes] != name[opens])):
-        return None
+        raise Unsure
     cuts = np.searchsorted(level[opens], np.arange(1, int(level.max()) + 2))
     return [(opens[a:b], closes[a:b]) for a, b in pairwise(cuts.tolist())]
