@@ -7,7 +7,6 @@ the same facts again finds them there.
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,7 +27,8 @@ def publish(archive: str | Path, period: str, source: str) -> str:
     target = folder / f"{sha256}.parquet"
     if fsio.exists(target):
         return str(target)
-    spare = folder / f".tmp-{uuid.uuid4().hex}"
+    spare = folder / f".tmp-{sha256[:32]}"  # always the same, so that a killed copy leaves nothing
+    fsio.unlink(spare)
     if fsio.copy_hash(source, spare)[0] != sha256:
         fsio.unlink(spare)
         raise Fault("facts: the file changed while it was copied")

@@ -214,7 +214,7 @@ def publish(home: Home, source: str, name: str, partner: str, sha256: str) -> Li
     if fsio.exists(target):
         return _already(target, sha256)
     fsio.mkdirs(folder)
-    spare = folder / f".tmp-{uuid.uuid4().hex}"
+    spare = _spare(target)
     if fsio.copy_hash(source, spare)[0] != sha256:
         fsio.unlink(spare)
         raise Fault("outbox: the box does not hold what the ledger says")
@@ -229,6 +229,15 @@ def publish(home: Home, source: str, name: str, partner: str, sha256: str) -> Li
         return _already(target, sha256)
     fsio.fsync_dir(folder)
     return "done"
+
+
+def _spare(target: Path) -> Path:
+    """Where a file is copied to before it gets its name: always one place, so that a killed copy leaves nothing."""
+    digest, _size = fsio.digest(target.name.encode("utf-8", "surrogateescape"))
+    spare = target.parent / f".tmp-{digest[:32]}"
+    if fsio.exists(spare):
+        fsio.unlink(spare)
+    return spare
 
 
 def _already(target: Path, sha256: str) -> Literal["done", "blocked"]:
@@ -266,7 +275,7 @@ def archive(home: Home, source: str, name: str, sha256: str, when: datetime) -> 
 
 
 def _keep(source: str, target: Path, sha256: str) -> None:
-    spare = target.parent / f".tmp-{uuid.uuid4().hex}"
+    spare = _spare(target)
     if fsio.copy_hash(source, spare)[0] != sha256:
         fsio.unlink(spare)
         raise Fault("archive: the bytes have changed since they were received")
