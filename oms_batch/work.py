@@ -55,6 +55,8 @@ def run_job(site: Site, job: dict[str, Any]) -> Handled:
             return _park(site, job, "AFTER", waits)
         attempt = ledger.start(site.ledger, job["id"])
         order = make_order(site, job, named, way)
+        if order.late and site.profile.data["deadline"]["late"] == "refuse":
+            raise Refusal(Problem("LATE", named.period, expected=order.options["due"], found=job["received_at"]))
         result = WorkResult.from_json(sandbox.run(f"{HANDLERS}.{way.hop.handler}:work", order.as_json(), _limits(site)))
     except SetAside as aside:
         return quarantine_job(site, job, aside)

@@ -17,7 +17,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("intake", "judge", "reply", "desk", "store", "synth"),
     ("homes", "site", "stages"),
     ("work",),
-    ("companions",),
+    ("companions", "wording"),
     ("conductor", "insurance", "overview", "requests"),
     ("office",),
     ("doors",),

@@ -13,6 +13,7 @@ from oms_batch.model import roubles
 from oms_batch.problems import problem_text
 from oms_batch.ruledata import RuleData
 from oms_batch.textform import money as pretty
+from oms_batch.wording import in_words
 from oms_batch.work import Handled
 
 
@@ -38,30 +39,7 @@ def handled_json(one: Handled) -> dict[str, Any]:
 
 def tell_handled(one: Handled) -> None:
     """One handled file for people: what became of it, and what to do."""
-    words = {
-        "answered": _("answered"),
-        "refused": _("REFUSED"),
-        "parked": _("waits"),
-        "duplicate": _("came before; the same answer goes out again"),
-        "quarantined": _("SET ASIDE for the operator"),
-        "failed": _("STOPPED by our own fault"),
-        "companion": _("kept beside its answer"),
-        "rejected": _("REFUSED AS A WHOLE by its receiver: correct it and send it again under the same name"),
-    }
-    head = f"{clean(one.name)}: {words[one.outcome]}"
-    if one.outcome == "answered":
-        text = _("accounts {n} for {sum}; refused {bad} for {bad_sum}")
-        head += ": " + text.format(
-            n=one.sent.accounts,
-            sum=pretty(one.sent.kopecks),
-            bad=one.refused.accounts,
-            bad_sum=pretty(one.refused.kopecks),
-        )
-    elif one.code:
-        head += f" [{one.code}]"
-    if one.waits_for:
-        head += " " + _("for a file of stage {stage}").format(stage=one.waits_for)
-    click.echo(head)
+    click.echo(clean(in_words(one)))
     for problem in one.problems[:20]:
         click.echo("    " + clean(problem_text(problem, RuleData())))
     if one.notes.get("note"):

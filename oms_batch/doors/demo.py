@@ -16,7 +16,6 @@ from oms_batch.conductor import publish, settling_of, sweep
 from oms_batch.exchange import Profile, load_profile
 from oms_batch.i18n import _
 from oms_batch.intake import names
-from oms_batch.model import Totals
 from oms_batch.site import Site, open_site
 from oms_batch.store import fsio, ledger
 from oms_batch.synth.cases import experts_csv, source_csv
@@ -26,6 +25,7 @@ from oms_batch.synth.planting import Plan, Planted, plant
 from oms_batch.synth.register import register
 from oms_batch.synth.world import Spec, build
 from oms_batch.textform import money as roubles
+from oms_batch.wording import in_words
 from oms_batch.work import Handled
 
 Tell = Callable[[str], None]
@@ -255,22 +255,7 @@ def _requested(month: Month, name: str, ask: Callable[[Site], Iterable[Handled]]
 def _tell_one(month: Month, name: str, one: Handled) -> None:
     if one.outcome == "companion":
         return
-    text = _("   {who} {file}: {outcome}, {n} accounts for {sum}; refused {bad} for {bad_sum}")
-    sent, refused = one.sent, one.refused
-    left = one.notes.get("manifest", {}).get("excluded")
-    if left:
-        refused = Totals(len(left), sum(int(row["sum"].replace(".", "")) for row in left))
-    month.tell(
-        text.format(
-            who=name,
-            file=one.name,
-            outcome=one.outcome,
-            n=sent.accounts,
-            sum=roubles(sent.kopecks),
-            bad=refused.accounts,
-            bad_sum=roubles(refused.kopecks),
-        )
-    )
+    month.tell(f"   {name:<6} {in_words(one)}")
 
 
 def _carry(month: Month) -> None:

@@ -118,9 +118,9 @@ def about_of(bench: Bench, judged: Judged) -> About:
 
 def _partner_name(bench: Bench) -> str:
     """The partner's name as the settings know it, else its folder."""
-    partners = bench.order.options.get("partners", [])
-    known = next((one for one in partners if one["folder"] == bench.order.partner), {})
-    return str(known.get("name") or bench.order.partner)
+    folder = bench.order.partner
+    names = (one["name"] for one in bench.order.options.get("partners", []) if one["folder"] == folder)
+    return next(names, "") or folder
 
 
 def receipt(bench: Bench, judged: Judged, line: Hop) -> None:

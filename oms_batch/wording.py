@@ -1,0 +1,38 @@
+"""What became of a file, in one line for people."""
+
+from __future__ import annotations
+
+from oms_batch.i18n import _
+from oms_batch.model import Totals
+from oms_batch.textform import money
+from oms_batch.work import Handled
+
+
+def in_words(one: Handled) -> str:
+    """``NAME: answered: accounts … for …; refused … for …``, or the outcome with its code."""
+    words = {
+        "answered": _("answered"),
+        "refused": _("REFUSED"),
+        "parked": _("waits"),
+        "duplicate": _("came before; the same answer goes out again"),
+        "quarantined": _("SET ASIDE for the operator"),
+        "failed": _("STOPPED by our own fault"),
+        "companion": _("kept beside its answer"),
+        "rejected": _("REFUSED AS A WHOLE by its receiver: correct it and send it again under the same name"),
+    }
+    head = f"{one.name}: {words[one.outcome]}"
+    if one.outcome == "answered":
+        left = one.notes.get("manifest", {}).get("excluded", [])
+        refused = one.refused + Totals(len(left), sum(int(row["sum"].replace(".", "")) for row in left))
+        text = _("accounts {n} for {sum}; refused {bad} for {bad_sum}")
+        head += ": " + text.format(
+            n=one.sent.accounts,
+            sum=money(one.sent.kopecks),
+            bad=refused.accounts,
+            bad_sum=money(refused.kopecks),
+        )
+    elif one.code:
+        head += f" [{one.code}]"
+    if one.waits_for:
+        head += " " + _("for a file of stage {stage}").format(stage=one.waits_for)
+    return head
