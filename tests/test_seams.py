@@ -38,7 +38,6 @@ ALLOWED: dict[str, dict[str, str]] = {
         "clock": "chance in names of temporary files, which no answer ever carries",
         "signal": "the crash points of the tests kill the process as a power cut would",
     },
-    "store.facts": {"clock": "chance in names of temporary files"},
     "store.spool": {"clock": "chance in names of temporary files and of claims"},
     "store.sandbox": {"never": "the child imports the handler that its parent names"},
     "formats.reestr_xml": {
