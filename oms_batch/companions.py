@@ -29,9 +29,12 @@ def keep(site: Site, taken: spool.Taken) -> Handled:
     ledger.log(
         site.ledger, taken.partner or "operator", "companion", path, {"sha256": taken.sha256, "size": taken.size}
     )
-    # where the operator looks; what lies there under this name already is left alone
+    # where the operator looks; what lies there under this name already is left alone, and this one lies beside it
     if spool.safe_name(taken.name) == taken.name:
-        spool.publish(site.home, path, taken.name, "", taken.sha256)
+        stem, _dot, rest = taken.name.partition(".")
+        for name in (taken.name, f"{stem}.{taken.sha256[:8]}.{rest}"):
+            if spool.publish(site.home, path, name, "", taken.sha256) == "done":
+                break
     kept = Handled(taken.name, taken.partner, "companion", notes={"path": path})
     match = _PROTOCOL.fullmatch(taken.name)
     return (_heard(site, taken, path, match["stem"]) if match else None) or kept

@@ -23,10 +23,14 @@ def submit(site: Site, file: str) -> str:
     """Put a file into the operator's own drop of the inbox, whole or not at all; gives its path.
 
     The name is judged first, so that a wrong one is told now and not at the next sweep.
+    ``WrongState`` NAME_WAITS: a file of this name lies there and was not looked at yet.
     """
     name = fsio.basename(file)
     named = names.identify(name, site.profile)
-    return spool.drop(site.home, file, named.canonical)
+    try:
+        return spool.drop(site.home, file, named.canonical)
+    except FileExistsError:
+        raise WrongState("NAME_WAITS", named.canonical) from None
 
 
 def pack_into_inbox(site: Site, document: str, named: NamedFile) -> str:

@@ -223,13 +223,17 @@ def box_path(box: str, reply: Reply) -> str:
 
 
 def refuse_job(site: Site, job: dict[str, Any], refusal: Refusal) -> Handled:
-    """The whole file is refused: a protocol for the folder's owner, the bytes are kept."""
+    """The whole file is refused: a protocol for the folder's owner, the bytes are kept.
+
+    Of a file of our own making the protocol is for our operator: its receiver has not seen the file.
+    """
     spool.finish(site.home, job["id"])
     box = str(site.home.box_of(job["id"]))
+    reader = "" if job["sender"] == "self" else job["partner"]
     boxed = []
     for order, (name, content) in enumerate(_protocol(site, job, refusal), 1):
         sha256, size = fsio.digest(content)
-        reply = Reply(name, job["partner"], order, "protocol", sha256, size)
+        reply = Reply(name, reader, order, "protocol", sha256, size)
         path = box_path(box, reply)
         fsio.write_bytes_durable(path, content)
         boxed.append(ledger.Boxed(reply, path))

@@ -17,7 +17,7 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
-from oms_batch import clock, insurance
+from oms_batch import clock, insurance, requests
 from oms_batch.doors import precheck
 from oms_batch.errors import WrongState
 from oms_batch.exchange import load_profile
@@ -323,3 +323,26 @@ def refused(exchange: Exchange, name: str) -> Counter[str]:
     with exchange.at(name) as site:
         states = [state for state, bucket in site.profile.buckets.items() if bucket.startswith("refused")]
         return Counter(row["xkey"] for row in ledger.refused(site.ledger, states, period="2026-10"))
+
+
+def test_a_register_of_our_own_that_cannot_be_sent_is_told_to_our_operator_alone(tmp_path: Path) -> None:
+    exchange = Exchange(tmp_path, ("mo", "tfoms"))
+    name, content = exchange.generated(SMALL)
+    exchange.put("mo", "", name, content.replace(b' month="9"', b' month="8"', 1))
+    one = only(exchange.sweep("mo"))
+    assert (one.outcome, one.code) == ("refused", "HDR_PERIOD")
+    assert exchange.outbox("mo", "tfoms") == []
+    own = sorted(path.name[28:] for path in (exchange.root / "mo" / "outbox").iterdir() if path.is_file())
+    assert own == ["X.protocol.html", "X.protocol.xml"]
+
+
+def test_a_second_file_of_one_name_is_not_submitted_over_the_first(tmp_path: Path) -> None:
+    exchange = Exchange(tmp_path, ("mo", "tfoms"))
+    name, content = exchange.generated(SMALL)
+    (tmp_path / name).write_bytes(content)
+    with exchange.at("mo") as site:
+        requests.submit(site, str(tmp_path / name))
+        with pytest.raises(WrongState) as told:
+            requests.submit(site, str(tmp_path / name))
+    assert told.value.code == "NAME_WAITS"
+    assert [path.name for path in exchange.inbox("mo").iterdir() if path.is_file()] == [name]
