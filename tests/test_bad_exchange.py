@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from oms_batch.cli.main import program
 from oms_batch.store import ledger
 from oms_batch.work import Handled
 from tests.bad_inputs import MO, Desk, document, good_file, sha, spec
@@ -261,12 +262,14 @@ def status(exchange: Exchange, name: str = "mo") -> dict[str, object]:
         return overview.registers(site)[0]
 
 
-def test_a_register_refused_as_a_whole_is_taken_back_and_sent_again(exchange: Exchange) -> None:
+def test_a_register_refused_as_a_whole_is_taken_back_and_sent_again(
+    exchange: Exchange, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Status says so, the accounts count as never sent, and the corrected file goes under the same name."""
     chosen = spec(1, 4)
     exchange.insure("tfoms", chosen)
     name, data = exchange.generated(chosen)
-    bad = data.replace(b'year="2018"', b'year="2018"').replace(b'n_out="1"', b'n_out="2"')
+    bad = data.replace(b'n_out="1"', b'n_out="2"')
     exchange.put("mo", "", name, bad)
     exchange.sweep("mo")
     assert exchange.totals("mo")["accounts"]["sent"] == 4
@@ -293,6 +296,12 @@ def test_a_register_refused_as_a_whole_is_taken_back_and_sent_again(exchange: Ex
     totals = exchange.totals("mo")
     assert totals["balanced"]
     assert (totals["accounts"]["sent"], totals["accounts"]["withdrawn"]) == (0, 4)
+    with pytest.raises(SystemExit):
+        program.main(["--home", str(exchange.root / "mo"), "status"])
+    assert f"{name}: tfoms не принял файл целиком [XML_SYNTAX]" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        program.main(["--home", str(exchange.root / "mo"), "ledger", "verify"])
+    assert "не в счёт" in capsys.readouterr().out
     exchange.put("mo", "tfoms", protocol, re.sub(rb"<!--.*?-->\n", b"", foreign))
     assert outcomes(exchange.sweep("mo")) == [("companion", "")]  # once is enough
     for content in (data, bad):  # corrected, or the very same bytes: both may go
@@ -407,9 +416,8 @@ def test_an_account_of_an_earlier_register_is_refused(exchange: Exchange) -> Non
 
 def test_invoices_before_the_5_are_not_made(exchange: Exchange, capsys: pytest.CaptureFixture[str]) -> None:
     """Row 103: exit code 3, STAGE_ORDER, and nothing written."""
-    from oms_batch.cli.main import program
-
     sent_to_fund(exchange)
+
     def written() -> list[Path]:
         whole = (exchange.root / "mo").rglob("*")
         return sorted(path for path in whole if path.suffix not in (".lock", ".db-wal", ".db-shm"))

@@ -49,6 +49,8 @@ def verify() -> int:
         "refused_2": _("refused in the final answer (2)"),
         "waiting": _("waiting for an answer"),
     }
+    if "withdrawn" in found["accounts"]:
+        names["withdrawn"] = _("not counted: the receiver refused the file as a whole")
     rows = [[title, found["accounts"][key], found["sums"][key]] for key, title in names.items()]
     print_table([_("what"), _("accounts"), _("sum")], rows, right=(1, 2))
     for problem in found["problems"]:
