@@ -24,8 +24,8 @@ format: venv
 types: venv
 	$(PY) -m mypy
 
-golden: venv  # write fixtures/*/expect anew and show the difference
-	$(PY) -m tests.golden
+golden: venv  # write fixtures/*/expect anew and show the difference; make golden STORY=05_one_account for one
+	$(PY) -m tests.golden --write $(STORY)
 	@git --no-pager diff --stat -- fixtures || true
 
 bench: venv  # 10⁴ and 10⁵ accounts; make bench ACCOUNTS=1000000 for the big one
