@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from oms_batch import clock, companions, logs
-from oms_batch.errors import Problem, Refusal
+from oms_batch.errors import Fault, Problem, Refusal
 from oms_batch.intake import names
 from oms_batch.model import NamedFile
 from oms_batch.routing import Route, SetAside, route
@@ -226,6 +226,10 @@ def publish(site: Site) -> None:
             logs.event("publish_waits", level="error", job=row.job_id, errno=error.errno or 0)
             stuck.add(row.job_id)
             continue
+        except Fault:  # the box was touched: the proof names it, and the others go out
+            logs.event("outbox_lost", level="error", job=row.job_id)
+            stuck.add(row.job_id)
+            continue
         if done:
             ledger.published(site.ledger, row.id)
             continue
@@ -233,7 +237,10 @@ def publish(site: Site) -> None:
         logs.event("publish_blocked", level="error", job=row.job_id)
         stuck.add(row.job_id)
     for job in ledger.unarchived(site.ledger):
-        _archive(site, job)
+        try:
+            _archive(site, job)
+        except (OSError, Fault) as error:
+            logs.event("archive_waits", level="error", job=job["id"], errno=getattr(error, "errno", None) or 0)
 
 
 def _archive(site: Site, job: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from oms_batch import conductor
 from oms_batch.cli.main import program
 from oms_batch.store import ledger
 from oms_batch.work import Handled
@@ -513,6 +514,43 @@ def test_a_full_outbox_keeps_the_answer_in_the_box(exchange: Exchange, monkeypat
     assert desk.sweep() == []
     assert len(exchange.outbox("tfoms", "mo")) == 8
     assert desk.balance() == []
+
+
+def test_a_full_archive_and_a_touched_box_hold_up_nobody(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers go out although the archive is full; a box that was changed is not published, and the proof names it."""
+    from oms_batch.store import fsio
+
+    desk = Desk(exchange)
+    exchange.insure("tfoms", spec(1))
+    real = fsio.copy_hash
+
+    def full(source: object, target: object) -> tuple[str, int]:
+        if "/archive/" in str(target):
+            raise OSError(28, "full")
+        return real(source, target)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fsio, "copy_hash", full)
+    exchange.put("tfoms", "mo", *good_file(exchange, 1))
+    assert outcomes(desk.sweep()) == [("answered", "LATE")]
+    assert len(exchange.outbox("tfoms", "mo")) == 4
+    assert "archive_waits" in desk.log
+    monkeypatch.setattr(fsio, "copy_hash", real)
+    desk.sweep()
+    assert desk.balance() == []
+    first = exchange.outbox("tfoms", "mo")
+    with monkeypatch.context() as closed:
+        closed.setattr(conductor.spool, "publish", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        exchange.put("tfoms", "mo", *good_file(exchange, 2))
+        desk.sweep()
+    box = next((exchange.root / "tfoms/.spool/box").rglob("001-*"))
+    box.write_bytes(b"touched")
+    exchange.put("tfoms", "mo", "other.xml", b"<a/>")
+    assert outcomes(desk.sweep()) == [("refused", "NAME_PATTERN")]
+    assert {path.name for path in exchange.outbox("tfoms", "mo")} - {path.name for path in first} == {
+        "receipt-00000003.protocol.html",
+        "receipt-00000003.protocol.xml",
+    }
+    assert any("OUTBOX_LOST" in text for text in exchange.totals("tfoms")["problems"])
 
 
 def test_a_full_disk_while_judging_waits(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
