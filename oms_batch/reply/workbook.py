@@ -17,6 +17,7 @@ from oms_batch.reply.marks import Texts
 from oms_batch.reply.rows import About, causes, facts_of, plan_rows, refused_rows
 from oms_batch.reply.tags import NOT_XML
 
+ROW_HEIGHT = 15  # points, one line
 ROWS = 1_000_000  # a sheet holds 1,048,576
 CELL = 32_767
 
@@ -87,6 +88,14 @@ def _line(sheet: Any, looks: dict[str, Any], row: int, cells: Iterable[tuple[str
             sheet.write_string(row, column, NOT_XML.sub(" ", value)[:CELL], looks[look])
 
 
+def _lines(values: Sequence[str], columns: Sequence[tuple[str, int, str]]) -> int:
+    """How many lines the tallest cell of a row takes when its text is wrapped."""
+    wrapped = (
+        -(-len(value) // width) for value, (_title, width, look) in zip(values, columns, strict=True) if look == "text"
+    )
+    return max(1, *wrapped)
+
+
 def _refused_sheet(
     book: xlsxwriter.Workbook,
     looks: dict[str, Any],
@@ -118,6 +127,7 @@ def _refused_sheet(
             break
         cells = (one.account, one.period, one.message, one.value, one.advice, one.rule, one.defect, one.kod)
         more = (people.money(one.kopecks), one.person, one.treated, one.xkey)
+        sheet.set_row(row, ROW_HEIGHT * _lines((*cells, *more), columns))
         _line(sheet, looks, row, zip((*cells, *more), looks_of, strict=True))
     if row == 0:
         _line(sheet, looks, 1, [(_("Nothing is refused"), "bold")])
