@@ -373,6 +373,45 @@ def test_a_refused_reformulation_goes_back_and_is_made_again(exchange: Exchange)
     balanced(exchange)
 
 
+def test_an_account_billed_again_keeps_its_way_through_a_rejection(tmp_path: Path) -> None:
+    """Its successor is the account of the corrected register, not the withdrawn one; an old protocol changes nothing."""
+    from oms_batch.exchange import load_profile
+    from tests import test_ledger as books
+
+    profile = load_profile("yaroslavl")
+    book = ledger.open_ledger(tmp_path / "ledger.db")
+    books.month(book, tmp_path)
+    old = ledger.life(book, "d")[0]["id"]
+    ledger.resubmit(book, old, "primary", "ivanova", books.REFUSED)
+    new = books.named("3X", "2")
+    ledger.place_resubmissions(book, [(old, new.register, "d2")])
+    rows = [{"xkey": "d2", "state": "billed"}, {"xkey": "e", "state": "billed"}]
+    job = books.commit(book, tmp_path, "next", new, rows)
+    taken = ledger.reject(book, job, "tfoms", ["HDR_SUM"], "billed", "withdrawn", True)
+    assert taken is not None
+    assert (taken.accounts, taken.kopecks) == (2, 200)
+    assert ledger.reject(book, job, "tfoms", ["HDR_SUM"], "billed", "withdrawn", True) is None
+    assert ledger.verify(book, profile.buckets)["balanced"]
+    (waiting,) = ledger.waiting_resubmissions(book, new.register)  # so the register built anew takes it in again
+    assert waiting["xkey"] == "d"
+    again = books.commit(book, tmp_path, "again", new, [{"xkey": "d2", "state": "billed", "sumv": 70}])
+    assert ledger.life(book, "d")[0]["successor"] == (new.register, "d2")
+    assert [one["register"] for one in ledger.life(book, "d2")] == [f"{new.register}#{job}", new.register]
+    books.commit(
+        book,
+        tmp_path,
+        "answer",
+        books.named("1P", "2"),
+        [{"xkey": "d2", "state": "fund_passed", "stage": "1", "payer": "P", "sumv": 70}],
+        sender="tfoms",
+    )
+    assert ledger.reject(book, again, "tfoms", ["HDR_SUM"], "billed", "withdrawn", True) is None  # it was answered
+    totals = ledger.verify(book, profile.buckets)
+    assert totals["balanced"]
+    assert (totals["accounts"]["sent"], totals["sums"]["sent"], totals["accounts"]["withdrawn"]) == (5, 470, 2)
+    book.close()
+
+
 # ---- times, periods, rules, the way out (101 to 109) --------------------------------------------------
 
 
