@@ -374,7 +374,7 @@ def test_a_refused_reformulation_goes_back_and_is_made_again(exchange: Exchange)
 
 
 def test_an_account_billed_again_keeps_its_way_through_a_rejection(tmp_path: Path) -> None:
-    """Its successor is the account of the corrected register, not the withdrawn one; an old protocol changes nothing."""
+    """Its successor is the account of the corrected register, not the withdrawn one; old protocols change nothing."""
     from oms_batch.exchange import load_profile
     from tests import test_ledger as books
 
