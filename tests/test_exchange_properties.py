@@ -308,7 +308,7 @@ def test_nothing_is_lost_in_these_exchanges(order: Order, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@settings(ONCE, max_examples=30)
+@settings(ONCE, max_examples=10)
 @given(order=ORDERS)
 def test_nothing_is_lost_in_many_random_exchanges(order: Order, tmp_path_factory: pytest.TempPathFactory) -> None:
     conserved(order, tmp_path_factory.mktemp("exchange"))
@@ -456,7 +456,7 @@ def test_the_whole_month_backwards_and_every_file_alone(judged: Judged) -> None:
 
 
 @pytest.mark.slow
-@settings(ONCE, max_examples=40)
+@settings(ONCE, max_examples=12)
 @given(way=ways(ANSWERS))
 def test_many_orders_of_the_answers_decide_nothing(way: Any, judged: Judged) -> None:
     replay(judged, *way)
