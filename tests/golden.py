@@ -133,7 +133,7 @@ class Play:
         for path, text in self.shown(name, content):
             if self.files.setdefault(path, text) != text:
                 raise AssertionError(f"{path} left twice with different content")
-        self.known[digest] = Path(name).name
+        self.known.setdefault(digest, Path(name).name)
 
     def learn(self, content: bytes) -> None:
         """Numbers of a receipt that change with any rule, by their names."""
