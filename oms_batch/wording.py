@@ -20,7 +20,8 @@ def in_words(one: Handled) -> str:
         "companion": _("kept beside its answer"),
         "rejected": _("REFUSED AS A WHOLE by its receiver: correct it and send it again under the same name"),
     }
-    head = f"{one.name}: {words[one.outcome]}"
+    done = {"sent": _("sent"), "taken_in": _("taken in")}
+    head = f"{one.name}: {done.get(one.notes.get('did', ''), words[one.outcome])}"
     if one.outcome == "answered":
         left = one.notes.get("manifest", {}).get("excluded", [])
         refused = one.refused + Totals(len(left), sum(int(row["sum"].replace(".", "")) for row in left))
@@ -31,7 +32,7 @@ def in_words(one: Handled) -> str:
             bad=refused.accounts,
             bad_sum=money(refused.kopecks),
         )
-    elif one.code:
+    elif one.code and not one.waits_for:
         head += f" [{one.code}]"
     if one.waits_for:
         head += " " + _("for a file of stage {stage}").format(stage=one.waits_for)

@@ -14,7 +14,7 @@ from oms_batch import clock, i18n, logs
 from oms_batch.deadlines import deadline
 from oms_batch.deadlines import late as is_late
 from oms_batch.errors import Fault, Problem, Refusal, SetupError, WrongState
-from oms_batch.exchange import ROLES, Hop
+from oms_batch.exchange import ROLES, Hop, Profile
 from oms_batch.i18n import _
 from oms_batch.intake import names
 from oms_batch.model import NamedFile, Reply, Totals, WorkOrder, WorkResult
@@ -204,8 +204,16 @@ def _commit(site: Site, job: dict[str, Any], named: NamedFile, order: WorkOrder,
         status=result.status,
         sent=result.sent,
         refused=result.refused,
-        notes=result.notes,
+        notes={**result.notes, "did": _did(site.profile, order)},
     )
+
+
+def _did(profile: Profile, order: WorkOrder) -> str:
+    """``sent``: a file of our own; ``answered``: somebody's, with files for him; ``taken_in``: an answer to us."""
+    if order.options["direction"] == "out":
+        return "sent"
+    line = profile.hop(order.named.stage, order.options["hop"]["sender"], order.options["hop"]["receiver"])
+    return "answered" if line is not None and line.emits else "taken_in"
 
 
 def _boxed(site: Site, order: WorkOrder, reply: Reply) -> ledger.Boxed:

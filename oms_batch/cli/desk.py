@@ -11,6 +11,7 @@ from oms_batch.cli.common import DONE, FOUND, command, json_wanted, opened, who
 from oms_batch.cli.texts import argument, clean, option, print_json, print_table
 from oms_batch.desk.explain import Explanation, as_lines, explain
 from oms_batch.desk.refused import RefusedRow
+from oms_batch.desk.resubmit import kind_title
 from oms_batch.desk.story import heading, story
 from oms_batch.desk.sums import sums_xlsx
 from oms_batch.errors import Problem, WrongState
@@ -46,17 +47,11 @@ def refused(register: str, period: str, payer: str, defect: str, only_open: bool
 
 
 def _refused_row(row: RefusedRow, site: Site) -> Sequence[object]:
-    place = _kind(row.enters_as, site)
+    place = kind_title(site.profile, row.enters_as)
     if not row.may_resubmit:
         why = problem_row(Problem(row.why_not), site.rules)
         place += f" ({pick(why['title'], why['title_en'])})"
     return [row.idcase, row.period, row.payer, money(row.withheld), row.code, row.message, place]
-
-
-def _kind(code: str, site: Site) -> str:
-    """What a kind of account (primary, repeat) is called, in the language in force."""
-    texts = site.rules.toml(f"{site.profile.id}/desk.toml")["kinds"].get(code, {"title": code, "title_en": code})
-    return str(pick(texts["title"], texts["title_en"]))
 
 
 @command("correct", help=N_("Correct fields of a refused account: correct ACCOUNT pers.npolis=… --why “…”."))
@@ -107,7 +102,7 @@ def resubmit(accounts: tuple[str, ...], force: str) -> int:
     else:
         for one in done:
             text = _("{account}: into the next register as {kind}")
-            click.echo(text.format(account=one["account"], kind=_kind(one["kind"], site)))
+            click.echo(text.format(account=one["account"], kind=kind_title(site.profile, one["kind"])))
     return DONE
 
 

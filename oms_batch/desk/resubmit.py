@@ -8,6 +8,7 @@ from typing import Any
 
 from oms_batch.errors import WrongState
 from oms_batch.exchange import Profile
+from oms_batch.i18n import pick
 
 
 def kind(profile: Profile, account: Mapping[str, Any]) -> str:
@@ -20,6 +21,12 @@ def kind(profile: Profile, account: Mapping[str, Any]) -> str:
     if len(found) != 1:
         raise WrongState("ACC_NOT_REFUSED", str(account.get("xkey", "")))
     return found.pop()
+
+
+def kind_title(profile: Profile, code: str) -> str:
+    """``primary`` or ``repeat`` in words, in the language in force."""
+    row = profile.rules.toml(f"{profile.id}/desk.toml")["kinds"][code]
+    return pick(row["title"], row["title_en"])
 
 
 def refused_states(profile: Profile) -> list[str]:

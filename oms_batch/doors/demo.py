@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from oms_batch import clock, homes, insurance, office, overview, requests
 from oms_batch.conductor import publish, settling_of, sweep
+from oms_batch.desk.resubmit import kind_title
 from oms_batch.exchange import Profile, load_profile
 from oms_batch.i18n import _
 from oms_batch.intake import names
@@ -207,7 +208,8 @@ def _next_register(month: Month) -> None:
                 office.correct_from(site, row["xkey"], clean, "demo", "corrected by the medical record")
                 kind = office.put_into_next(site, row["xkey"], "demo", force="demonstration")
                 text = _("   account {n} (refused with {defect}) will be billed again as {kind}")
-                month.tell(text.format(n=row["idcase"], defect=row["defect"], kind=kind))
+                title = kind_title(site.profile, kind)
+                month.tell(text.format(n=row["idcase"], defect=row["defect"], kind=title))
         built = office.build_register(site, later.period, [cases])
         text = _("   next register: {n} accounts for {sum}, {again} of them billed again")
         report = built.report
