@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from oms_batch.errors import Refusal
-from oms_batch.formats import geometry, piecework
+from oms_batch.formats import geometry, piecework, reestr_xml
 from tests.read_docs import LAYOUT, Maker, dump, plain_rows, read, read_rows, value
 
 
@@ -105,9 +105,26 @@ def test_cutting_changes_nothing(piece: int) -> None:
     assert sum(map(len, whole.values())) > 500
 
 
-def test_two_processes_give_the_same_tables() -> None:
+@pytest.mark.parametrize("patience", [0, 50_000, 10**9])
+def test_several_readers_give_the_same_tables(patience: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads, processes, and threads that give way to processes."""
     data = Maker().document(people=40)
-    assert dump(read(data, workers=2, alone=0, piece=20_000)[0]) == dump(read(data)[0])
+    odd = data.replace(b' sex="1"', b" sex='1'")  # the plain way
+    monkeypatch.setattr(reestr_xml, "PATIENCE", patience)
+    for one in (data, odd):
+        assert dump(read(one, workers=2, alone=0, piece=20_000)[0]) == dump(read(one)[0])
+
+
+def test_the_plain_way_is_left_to_processes() -> None:
+    with reestr_xml.Crew(LAYOUT, 1) as crew:
+        crew.heard([piecework.Piece({}, [], 0, 0, True, 10**9)])
+        assert crew.processes is None
+        task = piecework.Task(pickle.dumps(LAYOUT), "windows-1251", 0, 0, b"")
+        assert crew.submit(task).result() == []
+        assert crew.processes is None
+        crew.heard([piecework.Piece({}, [], 0, 0, False, reestr_xml.PATIENCE)])
+        assert crew.submit(task).result() == []
+        assert crew.processes is not None
 
 
 def test_findings_are_the_same_however_it_is_cut() -> None:

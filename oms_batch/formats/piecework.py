@@ -23,6 +23,7 @@ PLACES = (_PATIENT, _PATIENT + "/register_accounts", _PATIENT + "/register_accou
 _PATIENT_END = re.compile(rb"</patient[ \t\r\n]*>")
 MOST_CUTS = 12  # patients of one piece that are read apart; a small piece costs as much as some hundred patients
 DEEPEST_CUT = 3
+Tools = tuple[Builder, Tokenizer]
 _PLAIN_UTF8 = bytes(range(0x20, 0x7F)) + b"\t\r\n\xd0\xd1" + bytes(range(0x80, 0xC0))
 
 
@@ -35,6 +36,7 @@ class Piece:
     high: int
     paired: int
     fast: bool
+    size: int
 
 
 @dataclass(slots=True, frozen=True)
@@ -55,7 +57,12 @@ def work(task: Task) -> list[Piece]:
 
     Where the tokenizer is unsure of some patients only, the piece falls apart into those and what lies between.
     """
-    builder, tokenizer = _tools(task.layout)
+    return work_with(_kept_tools(task.layout), task)
+
+
+def work_with(tools: Tools, task: Task) -> list[Piece]:
+    """The same with tools of one's own: no two threads may use them at once."""
+    builder, tokenizer = tools
     if not task.data:
         return []
     if not task.fast:
@@ -64,7 +71,7 @@ def work(task: Task) -> list[Piece]:
         seen, spans = tokenizer.read(task.data, task.encoding, PLACES)
     except Unsure as unsure:
         parts = list(_apart(task, unsure.places))
-        return [one for part in parts for one in work(part)]
+        return [one for part in parts for one in work_with(tools, part)]
     return [_piece(task, builder, seen, spans, [])]
 
 
@@ -80,7 +87,12 @@ def _apart(task: Task, places: Sequence[int]) -> Iterator[Task]:
         cuts.append((before + 10 if before >= 0 else cuts[-1][1] if cuts else 0, behind.end() if behind else size))
         if len(cuts) > MOST_CUTS:
             break
-    if not cuts or len(cuts) > MOST_CUTS or task.cut == DEEPEST_CUT or sum(end - start for start, end in cuts) * 2 > size:
+    if (
+        not cuts
+        or len(cuts) > MOST_CUTS
+        or task.cut == DEEPEST_CUT
+        or sum(end - start for start, end in cuts) * 2 > size
+    ):
         cuts = [(0, size)]
     at = 0
     for start, end in cuts:
@@ -116,13 +128,17 @@ def _piece(
         fault.line += task.line
     _add_geometry(batch, seen, spans, task)
     high, paired = strict.utf8_pairs(task.data) if task.encoding != "utf-8" else (0, 0)
-    return Piece(record_batches(batch), batch.faults, high, paired, task.fast)
+    return Piece(record_batches(batch), batch.faults, high, paired, task.fast, len(task.data))
+
+
+def make_tools(layout: Layout) -> Tools:
+    """What reads pieces; it remembers what it has parsed."""
+    return Builder(layout), Tokenizer(layout, PATIENTS)
 
 
 @lru_cache(maxsize=2)
-def _tools(packed: bytes) -> tuple[Builder, Tokenizer]:
-    layout = pickle.loads(packed)  # noqa: S301 - made by our own process
-    return Builder(layout), Tokenizer(layout, PATIENTS)
+def _kept_tools(packed: bytes) -> Tools:
+    return make_tools(pickle.loads(packed))  # noqa: S301 - made by our own process
 
 
 def read_plain(layout: Layout, encoding: str, data: bytes) -> tuple[dict[str, Seen], list[tuple[str, int, str, int]]]:

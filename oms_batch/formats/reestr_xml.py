@@ -1,6 +1,6 @@
 """The register of personal accounts (``package/body/bill/patients``) → typed tables in DuckDB.
 
-The document is cut behind patients into pieces; each piece is parsed on its own (in worker processes when
+The document is cut behind patients into pieces; each piece is parsed on its own (several at a time when
 there is enough of it), head and tail together by one parser, so that every byte passes a real XML parser.
 All or nothing: a document that is refused leaves no table behind.
 """
@@ -10,25 +10,26 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
+from queue import SimpleQueue
 from typing import BinaryIO
 from xml.parsers import expat
 
 import duckdb
 
 from oms_batch import clock
-from oms_batch.errors import Fault, Refusal, refuse
+from oms_batch.errors import Refusal, refuse
 from oms_batch.formats import outer as frame
 from oms_batch.formats import piecework, strict
 from oms_batch.formats.columns import Builder
 from oms_batch.formats.layout import Layout
 from oms_batch.formats.sink import Sink
 
+PATIENCE = 8 * 1_048_576  # bytes read the plain way, after which processes take over
 LONGEST_PIECE = 64 * 1_048_576  # one patient bigger than this is no patient
-ALONE = 8 * 1_048_576  # smaller documents are not worth the start of worker processes
+ALONE = 8 * 1_048_576  # smaller documents are not worth several readers
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class ReadLimits:
     """How to cut: ``piece`` bytes at a time; documents below ``alone`` bytes are read in this process;
     ``fast`` off: never by the tokenizer (for comparing)."""
 
-    piece: int = 2 * 1_048_576
+    piece: int = 4 * 1_048_576
     alone: int = ALONE
     fast: bool = True
 
@@ -204,27 +205,57 @@ def _pieces(cutter: Cutter, layout: Layout, encoding: str, workers: int, fast: b
     packed = pickle.dumps(layout)
     tasks = (piecework.Task(packed, encoding, *place, fast) for place in cutter.cut())
     if not workers:
+        tools = piecework.make_tools(layout)
         for task in tasks:
-            yield from piecework.work(task)
+            yield from piecework.work_with(tools, task)
         return
-    with _pool(workers) as pool:
-        waiting: deque[Future[list[piecework.Piece]]] = deque()
+    waiting: deque[Future[list[piecework.Piece]]] = deque()
+    with Crew(layout, workers) as crew:
+        for task in tasks:
+            waiting.append(crew.submit(task))
+            if len(waiting) > 2 * workers:
+                yield from crew.heard(waiting.popleft().result())
+        while waiting:
+            yield from crew.heard(waiting.popleft().result())
+
+
+class Crew:
+    """Those who read: threads, for the tokenizer leaves the interpreter's lock alone most of the time; processes
+    from where the plain way turns out to be the way of this document, which needs the interpreter all the time."""
+
+    def __init__(self, layout: Layout, workers: int) -> None:
+        self.workers = workers
+        self.threads = ThreadPoolExecutor(workers)
+        self.processes: ProcessPoolExecutor | None = None
+        self.tools: SimpleQueue[piecework.Tools] = SimpleQueue()
+        for _ in range(workers):
+            self.tools.put(piecework.make_tools(layout))
+        self.plain = 0
+
+    def submit(self, task: piecework.Task) -> Future[list[piecework.Piece]]:
+        """Read it some time soon; the plain way in another process."""
+        if task.fast and self.plain < PATIENCE:
+            return self.threads.submit(self._in_thread, task)
+        if self.processes is None:
+            self.processes = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+        return self.processes.submit(piecework.work, task)
+
+    def _in_thread(self, task: piecework.Task) -> list[piecework.Piece]:
+        tools = self.tools.get()
         try:
-            for task in tasks:
-                waiting.append(pool.submit(piecework.work, task))
-                if len(waiting) > workers + 1:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
+            return piecework.work_with(tools, task)
         finally:
-            for future in waiting:
-                future.cancel()
+            self.tools.put(tools)
 
+    def heard(self, pieces: list[piecework.Piece]) -> list[piecework.Piece]:
+        """Take note of how they were read."""
+        self.plain += sum(one.size for one in pieces if not one.fast)
+        return pieces
 
-@contextmanager
-def _pool(workers: int) -> Iterator[Executor]:
-    try:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            yield pool
-    except BrokenPipeError as error:
-        raise Fault("a reading process died") from error
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.threads.shutdown(cancel_futures=True)
+        if self.processes is not None:
+            self.processes.shutdown(cancel_futures=True)
