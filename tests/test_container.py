@@ -274,3 +274,19 @@ def test_damage_never_goes_unseen(kind: str) -> None:
             seen["same"] += 1
     assert sum(seen.values()) == 300
     assert seen["ZIP_CRC"] > 20
+
+
+@pytest.mark.parametrize("size", [0, 1, (2 << 20) - 1, 2 << 20, (2 << 20) + 1, 7 << 20])
+def test_a_zip_packed_by_several_is_the_same_zip(size: int) -> None:
+    """Blocks packed at the same time come to one stream that anyone unpacks, whatever the number of threads."""
+    data = (b"<a b='1'/>" + bytes(range(256)) * 3) * (size // 700 + 1)
+    made = []
+    for workers in (1, 2, 3):
+        out = io.BytesIO()
+        pack("zip", "bill.xml", io.BytesIO(data[:size]), out, datetime(2018, 10, 1), 1, workers)
+        made.append(out.getvalue())
+    assert made[0] == made[1] == made[2]
+    with zipfile.ZipFile(io.BytesIO(made[0])) as archive:
+        assert archive.testzip() is None
+        assert archive.read("bill.xml") == data[:size]
+    assert len(made[0]) < 1000 + size // 20

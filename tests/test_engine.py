@@ -246,3 +246,14 @@ def test_the_search_path_is_put_back_after_a_failure(tmp_path: Path) -> None:
     assert con.execute("SELECT current_schema()").fetchone() == ("main",)
     assert con.execute("SELECT count(*) FROM duckdb_schemas() WHERE schema_name = 'sense'").fetchone() == (0,)
     assert RULE["code"] == "K.76.9010"
+
+
+def test_where_the_time_went(tmp_path: Path) -> None:
+    """A ``select`` rule under its own code, a scan under its first one; the plan, which answers hold, knows no time."""
+    lone = put_rule(tmp_path, select=SELECT.format("z_sl.sumv > 100000"), fails_when=None, code="Z.01.0002")
+    scans = [put_rule(tmp_path, code=f"Z.01.{n:04}") for n in (3, 4)]
+    rules, rulebook = book(tmp_path)
+    spent: dict[str, float] = {}
+    run(register(rules, rulebook, RICH), rulebook, spent=spent)
+    assert set(spent) == {lone, f"{scans[0]} +1"}
+    assert all(seconds >= 0 for seconds in spent.values())

@@ -8,7 +8,9 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +28,8 @@ from oms_batch.formats.strict import magic_hex
 SEVEN = b"7z\xbc\xaf\x27\x1c"
 _SEVEN_HEAD = struct.Struct("<6s2BLQQL")
 _LARGEST_DICTIONARY = 128 * 1_048_576
+_WINDOW = 32_768  # how far back deflate looks
+_PACKED_AT_ONCE = 2 * 1_048_576
 _MAGIC = (
     (b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"Rar!", "RAR"), (b"\xfd7zXZ", "xz"), (b"\xff\xd8\xff", "JPEG"),
     (b"MZ", "EXE"),
@@ -242,8 +246,12 @@ def _dictionary(coder: dict[str, Any]) -> int:
     return 0
 
 
-def pack(kind: str, member: str, source: BinaryIO, out: BinaryIO, when: datetime, level: int = 6) -> None:
+def pack(
+    kind: str, member: str, source: BinaryIO, out: BinaryIO, when: datetime, level: int = 6, workers: int = 1
+) -> None:
     """Write a container with one member; the same input, time and level give the same bytes.
+
+    ``workers`` threads pack a ZIP.
 
     ``out`` is seekable and empty; ``when`` is written as it stands (no zone).
     """
@@ -251,24 +259,23 @@ def pack(kind: str, member: str, source: BinaryIO, out: BinaryIO, when: datetime
         while block := source.read(zips.BLOCK):
             out.write(block)
     elif kind == "zip":
-        _pack_zip(member, source, out, when, level)
+        _pack_zip(member, source, out, when, level, workers)
     elif kind == "7z":
         _pack_seven(member, source, out, when, level)
     else:
         raise Fault(f"no container {kind}")
 
 
-def _pack_zip(member: str, source: BinaryIO, out: BinaryIO, when: datetime, level: int) -> None:
+def _pack_zip(member: str, source: BinaryIO, out: BinaryIO, when: datetime, level: int, workers: int) -> None:
     name = member.encode("ascii")
     day = (max(when.year - 1980, 0) << 9) | (when.month << 5) | when.day
     moment = (when.hour << 11) | (when.minute << 5) | (when.second // 2)
     out.write(struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, 8, moment, day, 0, 0, 0, len(name), 0) + name)
     begin = out.tell()
-    engine, crc, size = zlib.compressobj(level, zlib.DEFLATED, -15), 0, 0
-    while block := source.read(zips.BLOCK):
+    crc = size = 0
+    for block, packed in _deflated(source, level, workers):
         crc, size = zlib.crc32(block, crc), size + len(block)
-        out.write(engine.compress(block))
-    out.write(engine.flush())
+        out.write(packed)
     end = out.tell()
     if size >= 0xFFFFFFFF:
         raise Fault("document beyond 4 GiB: no plain ZIP")
@@ -279,6 +286,32 @@ def _pack_zip(member: str, source: BinaryIO, out: BinaryIO, when: datetime, leve
     tail = struct.pack("<5H", len(name), 0, 0, 0, 0) + struct.pack("<2L", 0o100644 << 16, 0)
     out.write(struct.pack("<4s6H", b"PK\x01\x02", 0x0314, 20, 0, 8, moment, day) + sums + tail + name)
     out.write(struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, 46 + len(name), end, 0))
+
+
+def _deflated(source: BinaryIO, level: int, workers: int) -> Iterator[tuple[bytes, bytes]]:
+    """Blocks of a document and what they come to in one deflate stream; it does not depend on ``workers``.
+
+    Each block is packed on its own, knowing the end of the one before, so that several can be at once.
+    """
+
+    def pack_one(block: bytes, before: bytes, last: bool) -> bytes:
+        known = {"zdict": before[-_WINDOW:]} if before else {}
+        engine = zlib.compressobj(level, zlib.DEFLATED, -15, **known)  # type: ignore[arg-type]
+        return engine.compress(block) + engine.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
+
+    waiting: deque[tuple[bytes, Future[bytes]]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        before, block, more = b"", source.read(_PACKED_AT_ONCE), True
+        while more:
+            following = source.read(_PACKED_AT_ONCE)
+            more = bool(following)
+            waiting.append((block, pool.submit(pack_one, block, before, not more)))
+            before, block = block, following
+            if len(waiting) > workers:
+                done, packed = waiting.popleft()
+                yield done, packed.result()
+        for done, packed in waiting:
+            yield done, packed.result()
 
 
 def _pack_seven(member: str, source: BinaryIO, out: BinaryIO, when: datetime, level: int) -> None:

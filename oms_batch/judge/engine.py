@@ -13,6 +13,7 @@ from typing import Literal
 
 import duckdb
 
+from oms_batch import clock
 from oms_batch.errors import SetupError
 from oms_batch.i18n import N_
 from oms_batch.judge.hits import HITS, store_hits
@@ -51,6 +52,7 @@ class _Run:
     rules: list[Rule]
     width: int
     plan: dict[str, PlanRow] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
 
     def put(self, rule: Rule, outcome: Outcome, found: int = 0, total: int = 0, reason: str = "") -> None:
         self.plan[rule.code] = PlanRow(rule.code, outcome, found, total, reason)
@@ -88,17 +90,19 @@ def run(
     pass_order: Sequence[str] = ("form", "sense"),
     kept: int = KEPT_PER_RULE,
     width: int = SCAN_RULES,
+    spent: dict[str, float] | None = None,
 ) -> list[PlanRow]:
     """Judge the register in ``con``: appends to ``findings``, gives one plan row per rule, sorted by code.
 
     Expects the tables of the register, ``book_*``, ``param`` and, for rules that need them, ``ident`` and
     ``facts``. The sense pass does not see accounts that reading or the form pass rejected.
     ``found`` counts all findings; of a rule at most ``kept`` are stored, and beyond that one per unit that a
-    rejecting rule refuses, so that no refusal is lost. ``width``: rules in one scan.
+    rejecting rule refuses, so that no refusal is lost. ``width``: rules in one scan. ``spent`` is given the
+    seconds of each ``select`` rule, and of each scan under the code of its first rule and how many more it has.
     ``RuleFailed`` when a mandatory rule did not run.
     """
     con.execute(create_table("findings", FINDINGS).replace("CREATE OR REPLACE TABLE", "CREATE TABLE IF NOT EXISTS"))
-    state = _Run(con, rulebook.tables, span_of(con), list(rulebook.rules), width)
+    state = _Run(con, rulebook.tables, span_of(con), list(rulebook.rules), width, spent={} if spent is None else spent)
     con.execute(HITS)
     try:
         _built_in(state)
@@ -187,10 +191,15 @@ def _one_table(state: _Run, table: str, listed: list[tuple[int, Rule, str]], kep
         if rule.fails_when
     ]
     for group in chunks(ready, state.width):
+        started = clock.monotonic()
         broken.update(_scan(state, table, group))
+        more = f" +{len(group) - 1}" if len(group) > 1 else ""
+        state.spent[group[0].rule.code + more] = clock.monotonic() - started
     for index, rule, condition in listed:
         if rule.select:
+            started = clock.monotonic()
             reason = _select(state, table, index, rule, condition)
+            state.spent[rule.code] = clock.monotonic() - started
             if reason:
                 broken[index] = reason
     undecided = dict(state.con.execute("SELECT r, count(*) FROM hits WHERE undecided GROUP BY r").fetchall())

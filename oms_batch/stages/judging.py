@@ -25,6 +25,7 @@ class Judged:
     book: rulebook.Rulebook
     editions: dict[str, str]
     plan: list[PlanRow]
+    spent: dict[str, float]
     texts: Texts
     codes: Codes
 
@@ -47,12 +48,13 @@ def judge(bench: Bench, line: Hop, payer: str = "") -> Judged:
             raise SetupError(_("there is no register of the insured; bring it in: oms-batch insured import FILE"))
         engine.seal(con, folders=[order.scratch])
     with bench.timed("judge"):
-        plan = engine.run(con, book)
+        spent: dict[str, float] = {}
+        plan = engine.run(con, book, spent=spent)
         _whole_register(bench, book)
         verdict.decide(con, book, payer=payer)
         # answers name a defect by its number, rules by its key
         con.execute("UPDATE verdicts SET defect = osn")
-    return Judged(book, editions, plan, texts_of(bench, book), Codes.of(profile.data))
+    return Judged(book, editions, plan, spent, texts_of(bench, book), Codes.of(profile.data))
 
 
 def _whole_register(bench: Bench, book: rulebook.Rulebook) -> None:
@@ -125,7 +127,7 @@ def result(bench: Bench, line: Hop, judged: Judged) -> WorkResult:
         rulebook=judged.book.fingerprint,
         books=judged.editions,
         plan=judged.plan,
-        seconds=bench.seconds,
+        seconds=bench.seconds | {f"rule {code}": spent for code, spent in judged.spent.items()},
         notes={"causes": causes(bench, judged.texts)},
     )
 

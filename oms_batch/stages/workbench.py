@@ -97,11 +97,12 @@ class Bench:
         with fsio.open_read(plain) as document:
             prove(document)
         kind = self.profile.data["containers"][name[name.rindex(".") :]]
-        level = int(self.order.options.get("zip_level", 6))
+        level, workers = int(self.order.options.get("zip_level", 6)), int(self.order.limits.get("workers", 1))
 
         def pack(out: BinaryIO) -> None:
             with fsio.open_read(plain) as document:
-                container.pack(kind, self.profile.data["member"], document, out, when=self.received_at, level=level)
+                member = self.profile.data["member"]
+                container.pack(kind, member, document, out, self.received_at, level, workers)
 
         self.put(name, partner, "answer", pack)
         fsio.unlink(plain)

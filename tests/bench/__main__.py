@@ -141,7 +141,7 @@ def table(name: str, rows: list[Row]) -> str:
     last = rows[-1]
     slow = sorted(last.rules.items(), key=lambda item: -item[1])[:10]
     if slow:
-        lines += ["", f"slowest rules at {last.accounts:,}:"]
+        lines += ["", f"slowest rules (of a scan: its first and how many more) at {last.accounts:,}:"]
         lines += [f"  {code:<14}{seconds:>9.3f} s {seconds / last.stick:>7.3f} ×" for code, seconds in slow]
     lines += ["", *(f"{key}: {value}" for row in rows for key, value in row.notes.items())]
     return "\n".join(lines)

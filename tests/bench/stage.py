@@ -67,7 +67,8 @@ def main(home: Path, packed: Path, insured: Path) -> dict[str, Any]:
     if [one.outcome for one in handled] != ["answered"]:
         raise SystemExit(f"not answered: {[(one.outcome, one.code, one.notes) for one in handled]}")
     refused = handled[0].refused
-    return {"seconds": told, "before_cpu": used, "refused": [refused.accounts, refused.kopecks]}
+    rules = {step.removeprefix("rule "): told.pop(step) for step in list(told) if step.startswith("rule ")}
+    return {"seconds": told, "rules": rules, "before_cpu": used, "refused": [refused.accounts, refused.kopecks]}
 
 
 def _listen(told: dict[str, float]) -> None:
@@ -79,7 +80,8 @@ def _listen(told: dict[str, float]) -> None:
         outcome: dict[str, Any] = run(*args)
         steps = WorkResult.from_json(outcome).seconds
         told.update(steps)
-        told["child"] = time.perf_counter() - started - sum(steps.values())
+        whole = sum(seconds for step, seconds in steps.items() if not step.startswith("rule "))
+        told["child"] = time.perf_counter() - started - whole
         return outcome
 
     def timed(*args: Any) -> Any:
