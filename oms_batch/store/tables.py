@@ -22,7 +22,9 @@ def open_tables(path: str, limits: Mapping[str, Any]) -> duckdb.DuckDBPyConnecti
     con.execute(f"SET threads = {int(limits.get('workers', 2))}")
     con.execute("SET temp_directory = '" + f"{path}.spill".replace("'", "''") + "'")
     con.execute("SET preserve_insertion_order = false")
-    con.execute("SET checkpoint_threshold = '16GB'")  # a scratch database: writing it twice is twice the time
+    # a scratch database: writing it twice is twice the time, and it is thrown away when it is closed
+    con.execute("SET checkpoint_threshold = '16GB'")
+    con.execute("PRAGMA disable_checkpoint_on_shutdown")
     return con
 
 
