@@ -37,12 +37,20 @@ def event(
     _LOGGER.log(_LEVELS[level], json.dumps(record, ensure_ascii=True))
 
 
+class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to what is standard error at that moment, so a stream that was closed meanwhile is no matter."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def start(stream: TextIO | None = None) -> None:
     """Write all events to ``stream`` (standard error); before this only warnings and errors are shown.
 
     The doors that run unattended call it once.
     """
-    handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
+    handler = logging.StreamHandler(stream) if stream is not None else _Stderr()
     handler.setFormatter(logging.Formatter("%(message)s"))
     _LOGGER.handlers[:] = [handler]
     _LOGGER.setLevel(logging.INFO)

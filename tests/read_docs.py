@@ -1,4 +1,4 @@
-"""Registers for the tests of reading: a document that holds every element and attribute of a layout, and its plain reading."""
+"""Registers for the tests of reading: a document that holds all of a layout, and its plain reading."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PROFILE = load_profile("yaroslavl", RULES)
 LAYOUT = load_layout(RULES, "yaroslavl", "reestr_6_15")
 HEAD = '<?xml version="1.0" encoding="{}"?>\n'
 FIXED = {
-    "version": "6.15", "protocol": "Reestr", "ogrn_mo": "1027600000108", "kpp_mo": "760401001", "year": "2018", "month": "9",
-    "sex": "1", "sex_p": "2", "type_polis": "3", "type_acc": "1", "pay": "1", "ogrn_smo": "1027600000405",
+    "version": "6.15", "protocol": "Reestr", "ogrn_mo": "1027600000108", "kpp_mo": "760401001", "year": "2018",
+    "month": "9", "sex": "1", "sex_p": "2", "type_polis": "3", "type_acc": "1", "pay": "1", "ogrn_smo": "1027600000405",
 }  # fmt: skip
 
 

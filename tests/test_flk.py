@@ -78,7 +78,8 @@ def test_many_facts_come_in_pieces() -> None:
     con = tables_of(document(patient(1, account(1))))
     con.execute(
         """INSERT INTO findings
-        SELECT 'F.1', 'form', 'reject', 'z_sl', 1, 1, NULL, 'e', CAST(i AS VARCHAR), 1, 'account' FROM range(5000) t(i)"""
+        SELECT 'F.1', 'form', 'reject', 'z_sl', 1, 1, NULL, 'e', CAST(i AS VARCHAR), 1, 'account'
+        FROM range(5000) t(i)"""
     )
     pieces = list(flk_element(con, HEAD, PLAN, TEXTS, filename="f", provider="p", day=None))
     assert max(map(len, pieces)) < 1 << 20

@@ -188,9 +188,7 @@ class Trace:
         monkeypatch.setattr(fsio, "rename_noreplace", noreplace)
 
 
-def test_bytes_are_synced_before_their_name_and_folders_after(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bytes_are_synced_before_their_name_and_folders_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = spool.Home.at(tmp_path / "home")
     home.create(["mo"])
     (home.inbox / "mo" / "a.zip").write_bytes(b"x")

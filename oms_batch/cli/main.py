@@ -63,7 +63,6 @@ def _language(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
         "Exit codes: 0 done, nothing refused; 1 done, something refused or found; 2 usage; "
         "3 this could not be done; 70 our own fault."
     ),
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @option(
     "--home",

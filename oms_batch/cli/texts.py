@@ -27,6 +27,9 @@ class TextOption(click.Option):
 class TextCommand(click.Command):
     """A command whose help is translated when it is shown."""
 
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        return ["-h", "--help"]
+
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         found = super().get_help_option(ctx)
         if found is not None:
