@@ -12,6 +12,7 @@ from oms_batch.formats import columns
 from oms_batch.formats.layout import Field, Layout, Node
 
 FLUSH_BYTES = 64 * 1_048_576
+MOST_FOUND = 50_000  # findings kept back before they are inserted
 SQL = {"text": "VARCHAR", "code": "VARCHAR", "date": "DATE", "money": "BIGINT", "int": "INTEGER"}
 MORE = {  # columns that are not in the file: sums, geometry, links
     "pers": ["byte_from", "byte_to", "accounts_from", "accounts_to"],
@@ -31,6 +32,7 @@ class Sink:
         self.layout = layout
         self.rows = dict.fromkeys(layout.tables, 0)
         self.findings = 0
+        self.found: list[tuple[object, ...]] = []
         self.waiting: dict[str, list[pa.RecordBatch]] = {}
         self.bytes = 0
         self.created = False
@@ -89,25 +91,32 @@ class Sink:
         return pa.RecordBatch.from_pydict(arrays)
 
     def _add_findings(self, faults: Sequence[columns.Fault], base: Mapping[str, int]) -> None:
-        rows = []
         for one in faults:
             account = base[columns.ACCOUNT] + one.account + 1 if one.account >= 0 else None
             person = base[columns.PERSON] + one.person + 1 if one.person >= 0 else None
             refuses = "account" if account else "person" if person else "register"
             n = base[one.unit] + one.n + 1
             place = (one.unit, n, account, person, one.element, one.value, one.line)
-            rows.append((one.rule, "structure", "reject", *place, refuses))
+            self.found.append((one.rule, "structure", "reject", *place, refuses))
+        self.findings += len(faults)
+        if len(self.found) > MOST_FOUND:
+            self._flush_findings()
+
+    def _flush_findings(self) -> None:
+        rows, self.found = self.found, []
+        if not rows:
+            return
         names = ("rule", "run_pass", "severity", "unit", "n", "z_sl_n", "pers_n", "element", "value", "line", "refuses")
         kinds = (*[pa.string()] * 4, *[pa.int64()] * 3, pa.string(), pa.string(), pa.int32(), pa.string())
         arrays = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
         self._insert("findings", pa.table(dict(zip(names, arrays, strict=True))))
-        self.findings += len(rows)
 
     def add_spots(self, spots: Mapping[str, tuple[int, int]]) -> None:
         """Places for splicing."""
         self.con.executemany("INSERT INTO spot VALUES (?, ?, ?)", [(what, *place) for what, place in spots.items()])
 
     def _flush(self) -> None:
+        self._flush_findings()
         for table, batches in self.waiting.items():
             self._insert(table, pa.Table.from_batches(batches))
         self.waiting.clear()

@@ -204,10 +204,11 @@ def _one_table(state: _Run, table: str, listed: list[tuple[int, Rule, str]], kep
                 broken[index] = reason
     undecided = dict(state.con.execute("SELECT r, count(*) FROM hits WHERE undecided GROUP BY r").fetchall())
     counts = dict(state.con.execute("SELECT r, count(*) FROM hits WHERE NOT undecided GROUP BY r").fetchall())
-    whole = _count(state, table, "")
+    # many rules share their days of validity
+    totals = {condition: _count(state, table, condition) for condition in sorted({one for *_, one in listed})}
     for index, rule, condition in listed:
         found = counts.get(index, 0)
-        total = _count(state, table, condition) if condition else whole
+        total = totals[condition]
         if index in broken:
             lacking = broken[index] == NOT_IN_LAYOUT and not rule.mandatory
             state.put(rule, "skipped" if lacking else "failed", reason=broken[index])
