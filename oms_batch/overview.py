@@ -107,6 +107,7 @@ def registers(site: Site, period: str = "") -> list[dict[str, Any]]:
                         "stage": item.stage,
                         "payer": item.payer,
                         "from": item.who,
+                        "from_name": _name(site, item),
                         "until": item.until.isoformat(),
                         "overdue": item.overdue,
                     }
@@ -139,6 +140,15 @@ def _rejected(jobs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         ]
         if row["state"] == "rejected" and row is same[-1]:
             yield row
+
+
+def _name(site: Site, item: Awaited) -> str:
+    """The partner who owes a file, by name; empty when the next step is ours."""
+    for one in site.settings.partner:
+        party = ROLES[one.role]
+        if item.who == party or (item.who == PAYER and one.letter and one.letter == item.payer):
+            return one.name or one.folder
+    return ""
 
 
 def _state(wait: list[Awaited], parked: list[dict[str, Any]]) -> str:

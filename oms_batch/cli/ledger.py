@@ -6,7 +6,7 @@ import click
 
 from oms_batch import insurance, overview
 from oms_batch.cli.common import DONE, FOUND, command, json_wanted, opened
-from oms_batch.cli.show import tell_jobs
+from oms_batch.cli.show import tell_jobs, told
 from oms_batch.cli.texts import TextGroup, argument, option, print_json, print_table
 from oms_batch.i18n import N_, _
 from oms_batch.site import locked
@@ -51,7 +51,7 @@ def verify() -> int:
     }
     if "withdrawn" in found["accounts"]:
         names["withdrawn"] = _("not counted: the receiver refused the file as a whole")
-    rows = [[title, found["accounts"][key], found["sums"][key]] for key, title in names.items()]
+    rows = [[title, found["accounts"][key], told(found["sums"][key])] for key, title in names.items()]
     print_table([_("what"), _("accounts"), _("sum")], rows, right=(1, 2))
     for problem in found["problems"]:
         click.echo(f"! {problem}")

@@ -46,6 +46,11 @@ def tell_handled(one: Handled) -> None:
         click.echo("    " + clean(one.notes["note"]))
 
 
+def told(sum_: str) -> str:
+    """A sum of the JSON documents as people read it."""
+    return pretty(int(sum_.replace(".", "")))
+
+
 def tell_status(rows: list[dict[str, Any]]) -> None:
     """The registers as a table, then what is awaited."""
     if not rows:
@@ -77,8 +82,8 @@ def tell_status(rows: list[dict[str, Any]]) -> None:
                 row["name"],
                 states[row["state"]],
                 row["accounts"]["sent"],
-                row["sums"]["sent"],
-                *(f"{row['accounts'][name]} / {row['sums'][name]}" for name in names),
+                told(row["sums"]["sent"]),
+                *(f"{row['accounts'][name]} / {told(row['sums'][name])}" for name in names),
             ]
             for row in rows
         ],
@@ -89,7 +94,11 @@ def tell_status(rows: list[dict[str, Any]]) -> None:
             text = _("{register}: file {stage}{payer} from {who} until {until}")
             mine = _("{register}: make the file {stage}{payer} until {until}")
             shown = (mine if item["from"] == "self" else text).format(
-                register=row["name"], stage=item["stage"], payer=item["payer"], who=item["from"], until=item["until"]
+                register=row["name"],
+                stage=item["stage"],
+                payer=item["payer"],
+                who=item["from_name"],
+                until=item["until"],
             )
             click.echo(("! " if item["overdue"] else "  ") + shown)
         for item in row["rejected"]:
