@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from oms_batch.errors import Refusal
-from oms_batch.formats import geometry, piecework, reestr_xml
+from oms_batch.formats import geometry, piecework, reestr_xml, sink
 from tests.read_docs import LAYOUT, Maker, dump, plain_rows, read, read_rows, value
 
 
@@ -139,6 +139,14 @@ def test_findings_are_the_same_however_it_is_cut() -> None:
     assert len(ways[0]["findings"]) > 40
     assert ways[0] == ways[1] == ways[2] == ways[3]
     assert dump(read(data, workers=2, alone=0, piece=9_000)[0]) == ways[0]
+
+
+def test_findings_go_in_by_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Maker().document(people=9).replace(b"<docs>", b'<docs what="1"><odd a="2"/>')
+    whole = dump(read(data, piece=2_000)[0])["findings"]
+    monkeypatch.setattr(sink, "MOST_FOUND", 3)
+    assert dump(read(data, piece=2_000)[0])["findings"] == whole
+    assert len(whole) > 12
 
 
 def test_types_ordinals_and_lines() -> None:
