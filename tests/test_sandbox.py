@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from oms_batch.errors import Fault, Problem, Refusal, SetupError, WrongState
@@ -52,7 +56,28 @@ def act(order: dict[str, Any]) -> dict[str, Any]:
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         Path(order["file"]).write_text(str(process.pid))
         time.sleep(600)
+    if what == "threads":
+        return {"reserved_mb": _reserved_by_threads()}
     return {}
+
+
+def _reserved_by_threads() -> int:
+    """Address space that twelve threads with small Arrow arrays came to, in MB."""
+    gate = threading.Barrier(12)
+
+    def small() -> int:
+        gate.wait()
+        return len(pa.array(range(20_000)).take(pa.array([1])))
+
+    before = _address_space()
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda _: small(), range(12)))
+    return _address_space() - before
+
+
+def _address_space() -> int:
+    peak = re.search(r"VmPeak:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(peak[1]) >> 10 if peak else 0
 
 
 TARGET = f"{__name__}:act"
@@ -122,3 +147,10 @@ def test_a_child_that_ends_without_a_word_is_our_fault() -> None:
         sandbox.run(TARGET, {"act": "exit"}, SMALL)
     with pytest.raises(Fault, match="ModuleNotFoundError"):
         sandbox.run("no.such.module:act", {}, SMALL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_threads_do_not_use_up_the_limit_by_reserving() -> None:
+    """The limit counts address space; allocators that reserve some per thread would end a healthy job."""
+    told = sandbox.run(TARGET, {"act": "threads"}, sandbox.Limits(memory_mb=4096))
+    assert told["reserved_mb"] < 400  # of which the threads' stacks are some 8 MB each

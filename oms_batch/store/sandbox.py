@@ -22,6 +22,8 @@ from typing import Any
 from oms_batch.errors import Fault, Problem, Refusal, SetupError, WrongState
 
 _AIR_MB = 1024  # address space that libraries reserve and never touch
+# Threads and Arrow otherwise reserve gigabytes of address space, which counts against the limit like memory in use.
+_LEAN = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 _OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryException", "OutOfMemoryError", "ArrowMemoryError")
 
@@ -72,7 +74,7 @@ def run(target: str, order: dict[str, Any], limits: Limits | None = None) -> dic
 def _in_child(target: str, order: dict[str, Any], limits: Limits) -> dict[str, Any]:
     text = json.dumps({"target": target, "order": order, "limits": asdict(limits), "path": sys.path}).encode()
     command = [sys.executable, "-m", __name__ if __name__ != "__main__" else "oms_batch.store.sandbox"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    environment = {**os.environ, **_LEAN, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
     child = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
