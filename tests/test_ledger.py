@@ -453,14 +453,14 @@ def test_companions_are_answered_by_the_same_act(book: ledger.Ledger, tmp_path: 
 
 
 def test_files_are_found_by_stage_and_follow_into_the_archive(book: ledger.Ledger, tmp_path: Path) -> None:
-    job = ledger.receive(book, delivery("c1", original="/work/c1")).job_id
+    job = ledger.receive(book, delivery("c1", original="/spool/c1")).job_id
     path = tmp_path / "e.parquet"
     result = effects(path, [{"xkey": "a", "state": "fund_passed"}])
     out = ledger.Boxed(Reply("x1P.zip", "mo", 1, "answer", "ab", 2), "/box/1/x1P.zip", "1", "P")
     ledger.answer(book, job, result, str(path), PROFILE.life, PROFILE.buckets, [out])
     register = named().register
     assert ledger.find_file(book, register, "3", "X", "in") == {
-        "job_id": job, "name": named().name, "sha256": hashlib.sha256(b"1").hexdigest(), "path": "/work/c1",
+        "job_id": job, "name": named().name, "sha256": hashlib.sha256(b"1").hexdigest(), "path": "/spool/c1",
     }  # fmt: skip
     ledger.archived(book, job, "/archive/c1", [("x1P.zip", "/archive/x1P.zip")])
     found = [

@@ -240,7 +240,7 @@ def _patient_edits(
                 account = Account(**{**marks, "policy": policy})
                 yield Edit(start, end, rewrite_account(raw, account, texts, codes, encoding))
             else:
-                an_p = person_element(as_text((person or {}).items()), codes, encoding)
+                an_p = person_element(as_text((person or {}).items()), texts, codes, encoding)
                 yield Edit(start, end, rewrite_patient_end(raw, an_p))
 
 
@@ -252,10 +252,10 @@ _NO_MARKS = """found AS (SELECT NULL::BIGINT AS z_sl_n, NULL::STRUCT(rule VARCHA
 def _marks(con: duckdb.DuckDBPyConnection) -> str:
     """CTEs ``found`` and ``policy`` (one row per account), ``wrong`` (one per patient with other data)."""
     policy = """SELECT z_sl_n, {'polisser': spolis_right, 'polisnum': npolis_right,
-        'begin_date': CAST(begin_right AS VARCHAR), 'end_date': CAST(end_right AS VARCHAR)} AS policy
+        'begin_date': CAST(begin_right AS VARCHAR), 'end_date': CAST(end_right AS VARCHAR), 'step': step} AS policy
         FROM ident WHERE policy_differs"""
     person = """SELECT pers_n, {'surname': fam_right, 'name': im_right, 'patronymic': ot_right,
-        'birthdate': CAST(dr_right AS VARCHAR), 'sex': CAST(w_right AS VARCHAR)} AS person, z_sl_n
+        'birthdate': CAST(dr_right AS VARCHAR), 'sex': CAST(w_right AS VARCHAR), 'step': step} AS person, z_sl_n
         FROM ident WHERE person_differs"""
     if not has_table(con, "ident"):
         policy = "SELECT NULL::BIGINT AS z_sl_n, NULL::STRUCT(polisnum VARCHAR) AS policy WHERE false"

@@ -57,12 +57,14 @@ class RuleText:
 class Texts:
     """Rules by code, and defects by key: ``(valid_from, valid_to, number, kod)`` in rising order.
 
-    ``grounds`` by federal code: what is said of a decision that no rule made.
+    ``grounds`` by federal code: what is said of a decision that no rule made. ``steps`` by name: how a
+    person was found.
     """
 
     rules: Mapping[str, RuleText] = field(default_factory=dict)
     defects: Mapping[str, Sequence[tuple[date, date | None, str, str]]] = field(default_factory=dict)
     grounds: Mapping[str, RuleText] = field(default_factory=dict)
+    steps: Mapping[str, str] = field(default_factory=dict)
 
     def rule(self, code: str) -> RuleText:
         """The rule, or one that has only its code."""
@@ -154,14 +156,14 @@ def smo_element(account: Account, texts: Texts, codes: Codes, encoding: str) -> 
         if not number:
             number = account.defect if finding["rule"] == account.rule and account.defect else rule.code
         if rule.mark == "an_ps":
-            policies.append({"an_ps": number, **(account.policy or {}), "comment": rule.title})
+            policies.append({"an_ps": number, **_commented(account.policy or {}, texts, rule.title)})
         elif rule.mark == "an_sum":
             groups["an_sums"].append(_mark("an_sum", number, _conflict(finding["value"]), rule.title, encoding))
         else:
             mkb = _diagnosis(finding, account.ds1)
             groups["an_mess"].append(_mark("an_mes", number, {"mkb": mkb}, rule.title, encoding))
     if account.policy is not None and not policies:
-        policies.append({"an_ps": codes.policy, **account.policy})
+        policies.append({"an_ps": codes.policy, **_commented(account.policy, texts)})
     groups["an_pss"] = [element("an_ps", policy, encoding) for policy in policies]
     explained = groups["an_sums"] or groups["an_mess"] or any(policy["an_ps"] == account.defect for policy in policies)
     if (account.refused or account.gone) and not explained:
@@ -200,9 +202,17 @@ def _conflict(value: str) -> dict[str, str]:
     return {key: str(known[key]) for key in _CONFLICT if known.get(key) is not None}
 
 
-def person_element(right: Mapping[str, str], codes: Codes, encoding: str) -> bytes:
+def person_element(right: Mapping[str, str], texts: Texts, codes: Codes, encoding: str) -> bytes:
     """The element ``an_p`` with the right data of a person."""
-    return element("an_p", {"an_p": codes.person, **right}, encoding)
+    return element("an_p", {"an_p": codes.person, **_commented(right, texts)}, encoding)
+
+
+def _commented(right: Mapping[str, str], texts: Texts, title: str = "") -> dict[str, str]:
+    """The right data, with the step of the search that found them in the comment."""
+    known = dict(right)
+    how = texts.steps.get(known.pop("step", ""), "")
+    comment = "; ".join(part for part in (title, how) if part)
+    return {**known, "comment": comment} if comment else known
 
 
 def rewrite_patient_end(raw: bytes, an_p: bytes) -> bytes:

@@ -95,7 +95,9 @@ def texts_of(bench: Bench, book: rulebook.Rulebook) -> Texts:
             "SELECT kod, name, name_en, advice, advice_en FROM book_defects WHERE key LIKE 'f014_%' ORDER BY valid_from"
         ).fetchall()
     }
-    return Texts(rules, defects, grounds)
+    search = bench.profile.rules.toml(f"{bench.profile.id}/identification.toml")
+    steps = {row["name"]: search["told"].format(step=row["title"]) for row in search["step"]}
+    return Texts(rules, defects, grounds, steps)
 
 
 def effects_sql(line: Hop) -> str:
