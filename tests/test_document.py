@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from oms_batch.errors import Fault
 from oms_batch.reply.document import HeadChange, Part, new_account_sum, write_part
-from oms_batch.reply.marks import Codes, Texts, person_element
+from oms_batch.reply.marks import Codes, RuleText, Texts, person_element
 from tests.reply_documents import account, document, finding, parsed, patient, tables_of, totals, verdict
 
 CODES = Codes(refused="4", partly="3", accepted="1")
@@ -148,12 +148,13 @@ def test_a_double_points_at_the_other_account() -> None:
 
 def ident(con: duckdb.DuckDBPyConnection, z_sl_n: int, pers_n: int, *, person: bool, policy: bool) -> None:
     con.execute(
-        """CREATE TABLE IF NOT EXISTS ident(z_sl_n BIGINT, pers_n BIGINT, step VARCHAR, npolis_right VARCHAR, spolis_right VARCHAR,
-        begin_right DATE, end_right DATE, fam_right VARCHAR, im_right VARCHAR, ot_right VARCHAR, dr_right DATE,
+        """CREATE TABLE IF NOT EXISTS ident(z_sl_n BIGINT, pers_n BIGINT, step VARCHAR,
+        npolis_right VARCHAR, spolis_right VARCHAR, begin_right DATE, end_right DATE, fam_right VARCHAR, im_right VARCHAR, ot_right VARCHAR, dr_right DATE,
         w_right VARCHAR, person_differs BOOLEAN, policy_differs BOOLEAN)"""
     )
     con.execute(
-        """INSERT INTO ident VALUES (?, ?, 'enp', '7600000000000017', NULL, DATE '2020-01-02', NULL, 'Қазақ & "О''Х"', 'Анна',
+        """INSERT INTO ident VALUES (?, ?, 'enp', '7600000000000017', NULL, DATE '2020-01-02',
+        NULL, 'Қазақ & "О''Х"', 'Анна',
         NULL, DATE '1980-03-15', '2', ?, ?)""",
         [z_sl_n, pers_n, person, policy],
     )
