@@ -149,7 +149,8 @@ def test_a_double_points_at_the_other_account() -> None:
 def ident(con: duckdb.DuckDBPyConnection, z_sl_n: int, pers_n: int, *, person: bool, policy: bool) -> None:
     con.execute(
         """CREATE TABLE IF NOT EXISTS ident(z_sl_n BIGINT, pers_n BIGINT, step VARCHAR,
-        npolis_right VARCHAR, spolis_right VARCHAR, begin_right DATE, end_right DATE, fam_right VARCHAR, im_right VARCHAR, ot_right VARCHAR, dr_right DATE,
+        npolis_right VARCHAR, spolis_right VARCHAR, begin_right DATE, end_right DATE,
+        fam_right VARCHAR, im_right VARCHAR, ot_right VARCHAR, dr_right DATE,
         w_right VARCHAR, person_differs BOOLEAN, policy_differs BOOLEAN)"""
     )
     con.execute(
