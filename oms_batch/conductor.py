@@ -133,7 +133,7 @@ def _unread(site: Site, entry: spool.Entry) -> Handled:
 
 def receive(site: Site, taken: spool.Taken, release: Callable[[], object], problem: str = "") -> Handled:
     """TX1: the receipt of one delivery; then the share is rid of it (``release``), and the work begins."""
-    if companions.is_companion(site, taken.name):
+    if not problem and companions.is_companion(site, taken.name):
         kept = companions.keep(site, taken)
         release()
         return kept
@@ -144,6 +144,11 @@ def receive(site: Site, taken: spool.Taken, release: Callable[[], object], probl
     received = ledger.receive(site.ledger, _delivery(taken, named, way))
     release()
     job = ledger.get(site.ledger, received.job_id)
+    if job["state"] == "failed":  # our own fault then: sent again, it is tried again
+        if taken.path and job["original"] != taken.path:
+            fsio.unlink(taken.path)
+        ledger.retry(site.ledger, received.job_id, taken.partner or "operator")
+        return run_job(site, ledger.get(site.ledger, received.job_id))
     if received.verdict == "DUP" or received.state in ledger.DONE:
         return _again(site, job, taken, received)
     if trouble is None and received.verdict == "NAME_REUSED":

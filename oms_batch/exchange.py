@@ -31,6 +31,9 @@ class Payer:
     valid_from: date
     valid_to: date | None
 
+    def open_in(self, first: date, last: date) -> bool:
+        return self.valid_from <= last and (self.valid_to is None or self.valid_to >= first)
+
     def open_on(self, day: date) -> bool:
         return self.valid_from <= day and (self.valid_to is None or day <= self.valid_to)
 
@@ -127,6 +130,11 @@ class Profile:
     def payer(self, code: str, day: date) -> Payer | None:
         """The payer who had this letter on that day."""
         return next((one for one in self.payers if one.code == code and one.open_on(day)), None)
+
+    def payer_in(self, code: str, first: date, last: date) -> Payer | None:
+        """The payer who had this letter on some day of a span; the latest when there were several."""
+        found = [one for one in self.payers if one.code == code and one.open_in(first, last)]
+        return max(found, key=lambda one: one.valid_from, default=None)
 
     def hop(self, stage: str, sender: str, receiver: str) -> Hop | None:
         """The line for a file of this stage between these parties; ``None``: not allowed."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import date
@@ -127,6 +128,8 @@ def build_register(
     zero register was asked for; ``Refusal`` names every bad row of a source.
     """
     named = main_name(site, period, number)
+    if ledger.find_file(site.ledger, named.register, named.stage, named.payer, "out") is not None:
+        raise WrongState("NAME_REUSED", named.register)
     waiting = ledger.waiting_resubmissions(site.ledger) + ledger.waiting_resubmissions(site.ledger, named.register)
     if not files and not waiting and not zero:
         raise WrongState("NOTHING_TO_BILL", period)
@@ -150,12 +153,14 @@ def build_register(
                 renumber=len(files) > 1,
             )
             fsio.fsync_file(out)
+        # placed first: built again after a crash in between, the same accounts come in under the same keys
+        requests.name_is_free(site, named)
+        placed = {old: new for old, new, _kind in report.lineage}
+        ledger.place_resubmissions(
+            site.ledger,
+            [(row["account_id"], named.register, placed[row["xkey"]]) for row in waiting if row["xkey"] in placed],
+        )
         path = requests.pack_into_inbox(site, plain, named)
-    placed = {old: new for old, new, _kind in report.lineage}
-    ledger.place_resubmissions(
-        site.ledger,
-        [(row["account_id"], named.register, placed[row["xkey"]]) for row in waiting if row["xkey"] in placed],
-    )
     return Built(path, report)
 
 
@@ -228,8 +233,11 @@ def invoices(site: Site, register: str = "", payer: str = "", number: str = "") 
 
     ``WrongState`` STAGE_ORDER when the file of accepted accounts of a payer asked for is not in.
     """
+    ready = _ready(site, register, payer)
+    if number and (len(ready) > 1 or not re.fullmatch(r"[0-9A-Za-zА-Яа-я-]{1,20}", number)):
+        raise WrongState("INVOICE_NUMBER", ", ".join(f"{name} {letter}" for name, letter in ready))
     made = []
-    for name, letter in _ready(site, register, payer):
+    for name, letter in ready:
         rows = accepted_rows(site, name, letter)
         named = _register_name(site, name, letter)
         paper = invoice.make_invoice(
@@ -246,11 +254,11 @@ def invoices(site: Site, register: str = "", payer: str = "", number: str = "") 
         if kept and not number:
             # an invoice once made keeps its number and its day
             paper = replace(paper, number=kept[0]["number"], day=date.fromisoformat(kept[0]["date"]))
+        page, path = invoice.invoice_html(paper), f"{site.home.outbox}/invoice-{paper.number}.html"
         ledger.add_invoice(
             site.ledger, name, letter, paper.number, paper.day.isoformat(), paper.total.kopecks, "operator"
         )
-        path = f"{site.home.outbox}/invoice-{paper.number}.html"
-        fsio.write_bytes_durable(path, invoice.invoice_html(paper))
+        fsio.write_bytes_durable(path, page)
         made.append((paper, path))
     return made
 
@@ -263,6 +271,12 @@ def _ready(site: Site, register: str, payer: str) -> list[tuple[str, str]]:
         for row in ledger.files_of(site.ledger, line.stage, "in")
         if (not register or row["register"] == register) and (not payer or row["payer"] == payer.upper())
     ]
+    if (
+        not found
+        and register
+        and all(row["register"] != register for row in ledger.status(site.ledger, site.profile.buckets))
+    ):
+        raise WrongState("REGISTER_UNKNOWN", register)
     if not found:
         raise WrongState("STAGE_ORDER", _("the file of accepted accounts has not been taken in"))
     return list(dict.fromkeys(found))
@@ -295,7 +309,13 @@ def bring_decisions(site: Site, file: str, who: str) -> tuple[int, int]:
 
     ``Refusal`` DECISION_ROW names every bad row; nothing is kept then.
     """
-    text = fsio.read_bytes(fsio.absolute(file)).decode("utf-8-sig")
+    if ROLES[site.settings.role] == MO:
+        raise WrongState("ROLE_STAGE", site.settings.role)
+    content = fsio.read_bytes(fsio.absolute(file))
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("cp1251", "replace")
     reader = csv.DictReader(io.StringIO(text), delimiter=";")
     if missing := set(DECISION_HEAD) - set(reader.fieldnames or ()):
         raise Refusal(Problem("DECISION_HEAD", "", ";".join(DECISION_HEAD), ";".join(sorted(missing))))
@@ -304,7 +324,7 @@ def bring_decisions(site: Site, file: str, who: str) -> tuple[int, int]:
         place = f"line {reader.line_num}"
         try:
             rows.append(_decision(site, row))
-        except (ValueError, KeyError, WrongState) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, WrongState) as error:
             problems.append(Problem("DECISION_ROW", place, found=getattr(error, "code", "")))
     if problems:
         raise Refusal(problems)
@@ -316,6 +336,11 @@ def _decision(site: Site, row: dict[str, str]) -> dict[str, Any]:
     accepted = [one for one in known if site.profile.buckets[one["state"]] == "accepted_5"]
     if not accepted:
         raise WrongState("ACC_UNKNOWN")
+    final = next(line.stage for line in site.profile.sends if line.source_is == "out")
+    if ledger.find_file(site.ledger, accepted[-1]["register"], final, accepted[-1]["payer"], "out") is not None:
+        raise WrongState("STAGE_CLOSED")
+    if kopecks(row["withheld"]) <= 0:
+        raise WrongState("DECISION_SUM")
     account, day = accepted[-1], date.fromisoformat(row["act_date"])
     # the receiver knows a defect by the day of the care: a code of another time would get the whole answer refused
     care = date.fromisoformat(account["date_z_2"]) if account["date_z_2"] else day
@@ -333,8 +358,3 @@ def _decision(site: Site, row: dict[str, str]) -> dict[str, Any]:
         "act_date": day.isoformat(),
         "expert": row["expert"],
     }
-
-
-def flat(rows: Iterable[refused.RefusedRow]) -> list[dict[str, Any]]:
-    """Refused rows for scripts."""
-    return [{name: getattr(row, name) for name in row.__slots__} for row in rows]

@@ -35,9 +35,21 @@ class Awaited:
         return clock.today() > self.until
 
 
-def awaited(site: Site, register: str, jobs: list[dict[str, Any]]) -> Iterator[Awaited]:
-    """What is still to come for a register, by the lines of the profile and the jobs done so far."""
+def awaited(site: Site, register: str, jobs: list[dict[str, Any]], unassigned: int = 0) -> Iterator[Awaited]:
+    """What is still to come for a register, by the lines of the profile and the jobs done so far.
+
+    ``unassigned``: accounts whose payer is not known yet, so a file of some payer is still to come.
+    """
     done = {(row["stage"], row["payer"], _direction(row)): row for row in jobs if row["state"] == "answered"}
+    for (stage, payer, direction), row in list(done.items()):
+        for line in site.profile.hops:
+            if (
+                line.stage == stage
+                and line.receiver in _parties(site)
+                and direction == "in"
+                and payer != _everyone(site)
+            ):
+                done |= {(emitted, payer, "out"): row for emitted in line.emits}
     for line in site.profile.hops:
         if line.receiver not in _parties(site) or not line.after:
             continue
@@ -45,7 +57,7 @@ def awaited(site: Site, register: str, jobs: list[dict[str, Any]]) -> Iterator[A
         for (stage, payer, direction), row in sorted(done.items()):
             if stage != line.after or direction != ("out" if ours else "in"):
                 continue
-            if not _come(done, line, payer, site):
+            if not _come(done, line, payer, site, unassigned):
                 yield Awaited(
                     register, _letter(site, line, payer), line.stage, line.sender, _due(site, line.stage, row)
                 )
@@ -61,8 +73,14 @@ def _direction(row: dict[str, Any]) -> str:
     return "out" if row["sender"] == "self" else "in"
 
 
-def _come(done: dict[tuple[str, str, str], Any], line: Hop, payer: str, site: Site) -> bool:
-    everyone = site.profile.data["name"]["all_payers"]
+def _everyone(site: Site) -> str:
+    return str(site.profile.data["name"]["all_payers"])
+
+
+def _come(done: dict[tuple[str, str, str], Any], line: Hop, payer: str, site: Site, unassigned: int) -> bool:
+    everyone = _everyone(site)
+    if payer == everyone and unassigned:
+        return False
     return any(stage == line.stage and direction == "in" and payer in (everyone, one) for stage, one, direction in done)
 
 
@@ -85,7 +103,7 @@ def registers(site: Site, period: str = "") -> list[dict[str, Any]]:
     """One row per register for ``status``: counts, sums in roubles, its files, what is awaited."""
     rows = []
     for one in ledger.status(site.ledger, site.profile.buckets, period):
-        wait = list(awaited(site, one["register"], one["jobs"]))
+        wait = list(awaited(site, one["register"], one["jobs"], one["payers"].get("", {}).get("accounts", 0)))
         answered = [row for row in one["jobs"] if row["state"] == "answered"]
         parked = [row for row in one["jobs"] if row["state"] == "parked"]
         rejected = list(_rejected(one["jobs"]))

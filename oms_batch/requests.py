@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from oms_batch import clock
 from oms_batch.errors import WrongState
+from oms_batch.exchange import MO, PAYER, ROLES
 from oms_batch.formats import container
 from oms_batch.i18n import _
 from oms_batch.intake import names
@@ -31,6 +32,12 @@ def submit(site: Site, file: str) -> str:
         return spool.drop(site.home, file, named.canonical)
     except FileExistsError:
         raise WrongState("NAME_WAITS", named.canonical) from None
+
+
+def name_is_free(site: Site, named: NamedFile) -> None:
+    """``WrongState`` NAME_WAITS when a file of this name waits in our own drop already."""
+    if fsio.exists(site.home.inbox / named.canonical):
+        raise WrongState("NAME_WAITS", named.canonical)
 
 
 def pack_into_inbox(site: Site, document: str, named: NamedFile) -> str:
@@ -63,6 +70,9 @@ def finalise(site: Site, register: str = "", payer: str = "") -> Iterator[Handle
 def _make(site: Site, handler: str, register: str, payer: str, *, again: bool = True) -> Iterator[Handled]:
     """Jobs of our own making: one per source file for which the profile has a line with this handler."""
     lines = [line for line in site.profile.sends if line.handler == handler]
+    party = ROLES[site.settings.role]
+    if all(line.sender != party and (line.sender != PAYER or party == MO) for line in lines):
+        raise WrongState("ROLE_STAGE", site.settings.role)
     found, nobody = False, ""
     for line in lines:
         for file in ledger.files_of(site.ledger, line.source, line.source_is):

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from oms_batch import i18n
 from oms_batch.errors import SetupError
 from oms_batch.exchange import Profile, load_profile
 from oms_batch.i18n import _
@@ -60,8 +59,3 @@ def locked(site: Site) -> Iterator[None]:
     """Hold the home's one lock: daemon, nightly run and commands that act exclude each other."""
     with fsio.lock(site.home.lock):
         yield
-
-
-def use_language(site: Site, asked: str) -> None:
-    """The language asked for on the command line, else the home's own."""
-    i18n.set_language(asked or site.settings.lang)

@@ -46,8 +46,16 @@ class Handled:
 
 
 def run_job(site: Site, job: dict[str, Any]) -> Handled:
-    """Carry a job to its end or to the point where it must wait."""
+    """Carry a job to its end or to the point where it must wait; files are written in the home's language."""
+    asked = i18n.language()
     i18n.set_language(site.settings.lang)
+    try:
+        return _run(site, job)
+    finally:
+        i18n.set_language(asked)
+
+
+def _run(site: Site, job: dict[str, Any]) -> Handled:
     try:
         named = names.identify(job["name"], site.profile)
         way = _way(site, named, job)
@@ -156,7 +164,11 @@ def _related(site: Site, named: NamedFile, line: Hop) -> dict[str, str]:
         sibling = ledger.find_job(site.ledger, named.register, line.with_, named.payer, ("parked",))
         if sibling is not None:
             found |= {"with": sibling["original"], "with_name": sibling["name"], "with_job": str(sibling["id"])}
-    if line.proved_by:
+    if line.proved_by == ROLES[site.settings.role]:
+        own = ledger.find_file(site.ledger, named.register, line.stage, named.payer, "out")
+        if own is not None:
+            found["proved_by"] = own["path"]
+    elif line.proved_by:
         for partner in site.settings.partner:
             if line.proved_by != ROLES[partner.role]:
                 continue

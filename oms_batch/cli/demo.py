@@ -8,7 +8,7 @@ import click
 
 from oms_batch import homes
 from oms_batch.cli.common import DONE, FOUND, command, json_wanted
-from oms_batch.cli.texts import argument, option, print_json
+from oms_batch.cli.texts import Period, argument, option, print_json
 from oms_batch.doors import demo, generate
 from oms_batch.i18n import N_, _
 from oms_batch.settings import Role
@@ -16,7 +16,9 @@ from oms_batch.settings import Role
 
 @command("demo", help=N_("A whole month of three participants on one disk, told as it goes. DIR must be new."))
 @argument("folder", metavar="DIR", type=click.Path(file_okay=False))
-@option("--accounts", default=400, show_default=True, help=N_("Accounts in the main register."))
+@option(
+    "--accounts", default=400, type=click.IntRange(min=1), show_default=True, help=N_("Accounts in the main register.")
+)
 @option("--seed", default=7, show_default=True, help=N_("Another seed gives another month."))
 def play(folder: str, accounts: int, seed: int) -> int:
     def tell(line: str) -> None:
@@ -65,9 +67,9 @@ def init(folder: str, role: Role, ogrn: str, kpp: str, letter: str, smo: str, na
     help=N_("A synthetic register with the insured that fit it; with planted defects and what must be found."),
 )
 @argument("folder", metavar="DIR", type=click.Path(file_okay=False))
-@option("--accounts", default=1000, show_default=True, help=N_("Accounts in the register."))
+@option("--accounts", default=1000, type=click.IntRange(min=0), show_default=True, help=N_("Accounts in the register."))
 @option("--seed", default="1", show_default=True, help=N_("The same seed gives the same bytes."))
-@option("--period", default="", help=N_("The month, YYYY-MM."))
+@option("--period", type=Period(), default="", help=N_("The month, YYYY-MM."))
 @option("--payer", "payers", multiple=True, help=N_("Payer letter and weight, e.g. P=9; may be repeated."))
 @option(
     "--defects",
@@ -101,7 +103,10 @@ def init(folder: str, role: Role, ogrn: str, kpp: str, letter: str, smo: str, na
 @option("--cases", is_flag=True, help=N_("Also the source cases as CSV."))
 @option("--dbf", is_flag=True, help=N_("The insured as DBF, too."))
 def make(folder: str, payers: tuple[str, ...], **chosen: Any) -> int:
-    weights = {letter.upper(): int(weight or "1") for letter, _eq, weight in (one.partition("=") for one in payers)}
+    parts = [one.partition("=") for one in payers]
+    if any(not (weight or "1").isascii() or not (weight or "1").isdigit() for _letter, _eq, weight in parts):
+        raise click.UsageError(_("a payer is written LETTER=WEIGHT, e.g. P=9"))
+    weights = {letter.upper(): int(weight or "1") for letter, _eq, weight in parts}
     made = generate.run(folder, payers=weights, **chosen)
     if json_wanted():
         print_json(made)

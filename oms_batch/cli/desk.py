@@ -8,7 +8,7 @@ import click
 
 from oms_batch import clock, office
 from oms_batch.cli.common import DONE, FOUND, command, json_wanted, opened, who
-from oms_batch.cli.texts import argument, clean, option, print_json, print_table
+from oms_batch.cli.texts import Period, argument, clean, option, print_json, print_table
 from oms_batch.desk.explain import Explanation, as_lines, explain
 from oms_batch.desk.refused import RefusedRow
 from oms_batch.desk.resubmit import kind_title
@@ -28,7 +28,7 @@ DEFAULT_PROFILE = "yaroslavl"
 
 @command("refused", help=N_("Refused accounts of all months: why, what to do, whether they may be billed again."))
 @option("--register", default="", help=N_("Only this register."))
-@option("--period", default="", help=N_("Only this month, YYYY-MM."))
+@option("--period", type=Period(), default="", help=N_("Only this month, YYYY-MM."))
 @option("--payer", default="", help=N_("Only this payer letter."))
 @option("--defect", default="", help=N_("Only this defect, e.g. 1.4.4."))
 @option("--open", "only_open", is_flag=True, help=N_("Only those not put into a next register yet."))
@@ -61,7 +61,7 @@ def _refused_row(row: RefusedRow, site: Site) -> Sequence[object]:
     "--from",
     "source",
     default="",
-    type=click.Path(dir_okay=False),
+    type=click.Path(dir_okay=False, exists=True),
     help=N_("Take the whole case from this register XML of the MIS."),
 )
 @option("--why", default="", help=N_("Why, for the record."))

@@ -7,13 +7,12 @@ from typing import Any
 import click
 
 from oms_batch import clock, logs, overview, requests
-from oms_batch.cli.common import DONE, FOUND, command, json_wanted, opened
+from oms_batch.cli.common import DONE, FOUND, OUR_FAULT, command, json_wanted, opened
 from oms_batch.cli.show import handled_json, tell_handled, tell_status
-from oms_batch.cli.texts import argument, clean, option, print_json
+from oms_batch.cli.texts import Period, argument, clean, option, print_json
 from oms_batch.conductor import settling_of, sweep
 from oms_batch.doors import daemon, nightly, precheck
 from oms_batch.i18n import N_, _
-from oms_batch.model import roubles
 from oms_batch.site import locked
 from oms_batch.work import Handled
 
@@ -21,7 +20,9 @@ REFUSED = ("refused", "quarantined", "failed", "rejected")
 
 
 def code_of(handled: list[Handled]) -> int:
-    """0: nothing refused, 1: something was."""
+    """0: nothing refused, 1: something was, 70: a job stopped by our own fault."""
+    if any(one.outcome == "failed" for one in handled):
+        return OUR_FAULT
     bad = any(one.outcome in REFUSED or one.refused.accounts for one in handled)
     return FOUND if bad else DONE
 
@@ -159,7 +160,7 @@ def submit(files: tuple[str, ...]) -> int:
 
 
 @command("status", help=N_("Where every register stands: counts, sums, what is waited for and until when."))
-@option("--period", default="", help=N_("Only this month, YYYY-MM."))
+@option("--period", type=Period(), default="", help=N_("Only this month, YYYY-MM."))
 def status(period: str) -> int:
     with opened() as site:
         rows = overview.registers(site, period)
@@ -168,9 +169,6 @@ def status(period: str) -> int:
     else:
         tell_status(rows)
     return DONE
-
-
-__all__ = ["roubles"]
 
 
 def add_to(program: click.Group) -> None:

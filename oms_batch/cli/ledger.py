@@ -7,7 +7,7 @@ import click
 from oms_batch import insurance, overview
 from oms_batch.cli.common import DONE, FOUND, command, json_wanted, opened
 from oms_batch.cli.show import tell_jobs, told
-from oms_batch.cli.texts import TextGroup, argument, option, print_json, print_table
+from oms_batch.cli.texts import Period, TextGroup, argument, option, print_json, print_table
 from oms_batch.i18n import N_, _
 from oms_batch.site import locked
 from oms_batch.store import audit, ledger
@@ -19,7 +19,7 @@ def ledger_group() -> None:
 
 
 @command("show", help=N_("All files with what became of them, oldest first."))
-@option("--period", default="", help=N_("Only this month, YYYY-MM."))
+@option("--period", type=Period(), default="", help=N_("Only this month, YYYY-MM."))
 def show(period: str) -> int:
     with opened() as site:
         rows = [

@@ -10,7 +10,7 @@ from oms_batch import office, requests
 from oms_batch.cli.common import DONE, FOUND, command, json_wanted, opened, who
 from oms_batch.cli.exchange import code_of
 from oms_batch.cli.show import handled_json, tell_handled
-from oms_batch.cli.texts import TextGroup, argument, option, print_json
+from oms_batch.cli.texts import Period, TextGroup, argument, option, print_json
 from oms_batch.conductor import publish
 from oms_batch.doors import proofs
 from oms_batch.i18n import N_, _
@@ -29,7 +29,7 @@ def register_group() -> None:
     "build",
     help=N_("Build the main register from source cases (CSV, register XML of a MIS) and accounts to be billed again."),
 )
-@option("--period", required=True, help=N_("The month, YYYY-MM."))
+@option("--period", type=Period(), required=True, help=N_("The month, YYYY-MM."))
 @option(
     "--source",
     "sources",

@@ -42,6 +42,8 @@ def rules_list(only: str) -> int:
     profile = _profile()
     book = rulebook.load(profile.rules, _all_sets(profile), profile.id)
     rows = [rule for rule in book.rules if not only or rule.set_name == only]
+    if only and not rows:
+        raise WrongState("CODE_UNKNOWN", only)
     if json_wanted():
         print_json(
             [
@@ -101,6 +103,8 @@ def rules_explain(code: str) -> int:
 def rules_test(codes: tuple[str, ...]) -> int:
     profile = _profile()
     book = rulebook.load(profile.rules, _all_sets(profile), profile.id)
+    if unknown := [code for code in codes if book.get(code) is None]:
+        raise WrongState("CODE_UNKNOWN", ", ".join(unknown))
     results = proof.test_rules(book, profile.rules, codes)
     wrong = [one for one in results if not one.ok]
     if json_wanted():

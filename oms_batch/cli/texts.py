@@ -12,6 +12,7 @@ from click.formatting import HelpFormatter
 
 from oms_batch.cli.click_texts import SHOW_HELP
 from oms_batch.i18n import _
+from oms_batch.model import parse_date
 
 
 class TextOption(click.Option):
@@ -66,6 +67,17 @@ class TextGroup(TextCommand, click.Group):
 TextGroup.group_class = TextGroup
 
 option = partial(click.option, cls=TextOption)
+
+
+class Period(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A month, written YYYY-MM."""
+
+    name = "YYYY-MM"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value and parse_date(f"{value}-01") is None:
+            self.fail(_("a month is written YYYY-MM"), param, ctx)
+        return str(value)
 
 
 def argument(name: str, **settings: Any) -> Callable[[Any], Any]:

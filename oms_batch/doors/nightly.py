@@ -41,7 +41,7 @@ def run(site: Site) -> Summary:
     night.handled.extend(_due(site))
     publish(site)
     for row in ledger.status(site.ledger, site.profile.buckets):
-        for item in overview.awaited(site, row["register"], row["jobs"]):
+        for item in overview.awaited(site, row["register"], row["jobs"], row["payers"].get("", {}).get("accounts", 0)):
             (night.overdue if item.overdue else night.awaited).append(item)
     night.parked = len(ledger.parked(site.ledger))
     night.verify = overview.totals(site)

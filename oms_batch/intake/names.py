@@ -113,5 +113,5 @@ def _check_stage(digit: str, payer: str, last_day: date, profile: Profile) -> No
         return
     if all(payer != one.code for one in profile.payers):
         raise refuse("NAME_SMO_UNKNOWN", found=payer)
-    if profile.payer(payer, last_day) is None:
+    if profile.payer_in(payer, last_day.replace(day=1), last_day) is None:
         raise refuse("NAME_SMO_CLOSED", found=payer, expected=last_day.isoformat())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from oms_batch.errors import Fault
 from oms_batch.exchange import Payer
 from oms_batch.model import WorkOrder
 from oms_batch.stages import judging, telling
@@ -20,9 +21,12 @@ def work(data: dict[str, Any]) -> dict[str, Any]:
         line = hop_of(order, bench.profile)
         judged = judging.judge(bench, line)
         with bench.timed("answer"):
+            told = 0
             for payer in _payers(bench):
                 name = telling.reply_name(bench, line.emits[0], payer.code)
-                telling.answer(bench, judged, name, f"v.payer = '{payer.code}'", payer.ogrn)
+                told += telling.answer(bench, judged, name, f"v.payer = '{payer.code}'", payer.ogrn).accounts
+            if told != bench.totals().accounts:
+                raise Fault("the answers do not hold every account of the register")
         with bench.timed("report"):
             telling.report(bench, judged)
             telling.receipt(bench, judged, line)
@@ -33,9 +37,12 @@ def _payers(bench: Bench) -> list[Payer]:
     """The payers to answer: those of the accounts; of a zero register all that the profile names."""
     profile = bench.profile
     day = last_day(bench.named.period)
+    first = day.replace(day=1)
     letters = [row[0] for row in bench.con.execute("SELECT DISTINCT payer FROM verdicts ORDER BY 1").fetchall()]
     if letters:
-        found = [profile.payer(letter, day) for letter in letters]
-        return [one for one in found if one is not None]
+        found = {letter: profile.payer_in(letter, first, day) for letter in letters}
+        # an account of an earlier month may belong to a payer who has closed since
+        closed = {one.code: one for one in profile.payers}
+        return [found[letter] or closed[letter] for letter in letters]
     kind = profile.data["zero"]["answer_to"]
     return sorted((one for one in profile.payers if one.kind == kind and one.open_on(day)), key=lambda one: one.code)
