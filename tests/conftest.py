@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -13,12 +14,16 @@ from oms_batch import clock, i18n
 
 @pytest.fixture(autouse=True)
 def _as_found() -> Iterator[None]:
-    """Each test starts with the default language and the real clock, and leaves no other behind."""
+    """Each test starts with the default language, the real clock and a quiet log, and leaves no other behind."""
     i18n.set_language("ru")
     clock.set_wall(None)
+    log = logging.getLogger("oms_batch")
+    before = (log.handlers[:], log.level, log.propagate)
     yield
     i18n.set_language("ru")
     clock.set_wall(None)
+    log.handlers[:], level, log.propagate = before
+    log.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

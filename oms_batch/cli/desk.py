@@ -60,12 +60,12 @@ def _refused_row(row: RefusedRow, site: Site) -> Sequence[object]:
 @option(
     "--from",
     "source",
-    default="",
+    default=None,
     type=click.Path(dir_okay=False, exists=True),
     help=N_("Take the whole case from this register XML of the MIS."),
 )
 @option("--why", default="", help=N_("Why, for the record."))
-def correct(account: str, changes: tuple[str, ...], source: str, why: str) -> int:
+def correct(account: str, changes: tuple[str, ...], source: str | None, why: str) -> int:
     pairs = [(name, value) for name, sign, value in (one.partition("=") for one in changes) if sign]
     if len(pairs) != len(changes) or not (pairs or source):
         raise click.UsageError(_("write changes as FIELD=VALUE, or give --from FILE"))
