@@ -8,6 +8,19 @@ from oms_batch.textform import money
 from oms_batch.work import Handled
 
 
+def bucket_names() -> dict[str, str]:
+    """What ``ledger verify`` counts, in words."""
+    return {
+        "sent": _("sent"),
+        "refused_1": _("refused by the fund (1)"),
+        "refused_6": _("refused by the insurer, first stage (6)"),
+        "accepted_5": _("accepted (5)"),
+        "refused_2": _("refused in the final answer (2)"),
+        "waiting": _("waiting for an answer"),
+        "withdrawn": _("not counted: the receiver refused the file as a whole"),
+    }
+
+
 def in_words(one: Handled) -> str:
     """``NAME: answered: accounts … for …; refused … for …``, or the outcome with its code."""
     words = {

@@ -11,6 +11,7 @@ from oms_batch.cli.texts import Period, TextGroup, argument, option, print_json,
 from oms_batch.i18n import N_, _
 from oms_batch.site import locked
 from oms_batch.store import audit, ledger
+from oms_batch.wording import bucket_names
 
 
 @click.group("ledger", cls=TextGroup, help=N_("The ledger: every account and every kopeck."))
@@ -41,17 +42,8 @@ def verify() -> int:
     if json_wanted():
         print_json(found)
         return DONE if found["balanced"] else FOUND
-    names = {
-        "sent": _("sent"),
-        "refused_1": _("refused by the fund (1)"),
-        "refused_6": _("refused by the insurer, first stage (6)"),
-        "accepted_5": _("accepted (5)"),
-        "refused_2": _("refused in the final answer (2)"),
-        "waiting": _("waiting for an answer"),
-    }
-    if "withdrawn" in found["accounts"]:
-        names["withdrawn"] = _("not counted: the receiver refused the file as a whole")
-    rows = [[title, found["accounts"][key], told(found["sums"][key])] for key, title in names.items()]
+    shown = {key: title for key, title in bucket_names().items() if key in found["accounts"]}
+    rows = [[title, found["accounts"][key], told(found["sums"][key])] for key, title in shown.items()]
     print_table([_("what"), _("accounts"), _("sum")], rows, right=(1, 2))
     for problem in found["problems"]:
         click.echo(f"! {problem}")

@@ -27,7 +27,7 @@ from oms_batch.synth.planting import Plan, Planted, plant
 from oms_batch.synth.register import register
 from oms_batch.synth.world import Spec, build
 from oms_batch.textform import money as roubles
-from oms_batch.wording import in_words
+from oms_batch.wording import bucket_names, in_words
 from oms_batch.work import Handled
 
 Tell = Callable[[str], None]
@@ -183,7 +183,7 @@ def _final_stage(month: Month) -> None:
                 file, experts_csv(accepted, codes, day, seed=month.spec.seed, per_mille=month.data["experts_per_mille"])
             )
             new, _known = office.bring_decisions(site, file, "demo")
-            month.tell(_("{who}: {n} decisions of experts").format(who=name, n=new))
+            month.tell("   " + _("{who}: {n} decisions of experts").format(who=name, n=new))
         try:
             _requested(month, name, requests.finalise)
         except WrongState as nothing:  # a payer to whom no account of this month belongs
@@ -210,7 +210,7 @@ def _next_register(month: Month) -> None:
     with month.at("mo") as site:
         for state, count in month.data["resubmit"].items():
             for row in ledger.refused(site.ledger, [state], limit=count):
-                office.correct_from(site, row["xkey"], clean, "demo", "corrected by the medical record")
+                office.correct_from(site, row["xkey"], clean, "demo", _("corrected by the medical record"))
                 kind = office.put_into_next(site, row["xkey"], "demo", force="demonstration")
                 text = _("   account {n} (refused with {defect}) will be billed again as {kind}")
                 title = kind_title(site.profile, kind)
@@ -232,7 +232,11 @@ def _proof(month: Month) -> dict[str, Any]:
         with month.at(name) as site:
             found = overview.totals(site)
         month.proofs[name] = found
-        counts = ", ".join(f"{key} {found['accounts'][key]} / {found['sums'][key]}" for key in found["accounts"])
+        counts = "; ".join(
+            f"{title}: {found['accounts'][key]} / {roubles(int(found['sums'][key].replace('.', '')))}"
+            for key, title in bucket_names().items()
+            if key in found["accounts"]
+        )
         verdict = _("balanced") if found["balanced"] else _("NOT BALANCED: {what}").format(what=found["problems"])
         month.tell(f"   {name}: {verdict}. {counts}")
     return month.proofs

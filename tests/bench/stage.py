@@ -31,7 +31,7 @@ ogrn = "{fund.ogrn}"
 smo = "{fund.smo}"
 letter = "{fund.code}"
 [limits]
-memory_mb = 8192
+memory_mb = 2048
 workers = 2
 [[partner]]
 folder = "mo"
