@@ -10,7 +10,6 @@ from datetime import date
 from typing import Any, Literal
 
 Severity = Literal["reject", "warn", "info"]
-Pass = Literal["structure", "form", "sense"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +41,6 @@ class NamedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One fault that one check found in one place."""
-
-    rule: str
-    severity: Severity
-    run_pass: Pass
-    account: str  # xkey of the account; empty when the whole register is meant
-    element: str
-    value: str
-    line: int
-
-
-@dataclass(frozen=True, slots=True)
 class PlanRow:
     """What became of one check in one register."""
 
@@ -77,16 +63,6 @@ class Totals:
 
     def __sub__(self, other: Totals) -> Totals:
         return Totals(self.accounts - other.accounts, self.kopecks - other.kopecks)
-
-
-@dataclass(frozen=True, slots=True)
-class Excluded:
-    """An account that a reformulation left out, and why."""
-
-    account: str
-    idcase: str
-    defect: str
-    kopecks: int
 
 
 @dataclass(frozen=True, slots=True)

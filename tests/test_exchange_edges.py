@@ -9,8 +9,9 @@ from click.testing import CliRunner
 
 from oms_batch import office, overview
 from oms_batch.cli.main import program
-from oms_batch.errors import WrongState
+from oms_batch.errors import Fault, WrongState
 from oms_batch.ruledata import RuleData
+from oms_batch.stages import telling
 from oms_batch.store import ledger
 from oms_batch.synth.cases import source_csv
 from oms_batch.synth.world import Spec
@@ -121,3 +122,48 @@ def test_a_month_is_written_in_one_way(tmp_path: Path) -> None:
     home = str(tmp_path / "none")
     for period in ("2026/12", "2026-13", "1"):
         assert CliRunner().invoke(program, ["--home", home, "status", "--period", period]).exit_code == 2
+
+
+def test_a_file_that_our_own_fault_stopped_is_tried_again_when_it_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = Exchange(tmp_path, names=("mo", "tfoms"))
+    exchange.insure("tfoms", SPEC)
+    name, content = exchange.generated(SPEC)
+
+    def broken(*_args: object, **_named: object) -> None:
+        raise Fault("broken on purpose")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(telling, "report", broken)
+        exchange.put("tfoms", "mo", name, content)
+        assert [one.outcome for one in exchange.sweep("tfoms")] == ["failed"]
+    assert exchange.outbox("tfoms", "mo") == []
+    exchange.put("tfoms", "mo", name, content)
+    assert [one.outcome for one in exchange.sweep("tfoms")] == ["answered"]
+    assert exchange.totals("tfoms")["accounts"]["sent"] == SPEC.accounts
+
+
+def test_one_number_is_not_given_to_two_invoices(tmp_path: Path) -> None:
+    exchange = Exchange(tmp_path)
+    exchange.insure("tfoms", SPEC)
+    exchange.put("mo", "", *exchange.generated(SPEC))
+    exchange.month()
+    with exchange.at("mo") as site:
+        with pytest.raises(WrongState, match="INVOICE_NUMBER"):
+            office.invoices(site, number="5")
+        with pytest.raises(WrongState, match="INVOICE_NUMBER"):
+            office.invoices(site, payer="P", number="1/26")
+        assert ledger.invoice_rows(site.ledger) == []
+        ((paper, _path),) = office.invoices(site, payer="P", number="5")
+        assert paper.number == "5"
+
+
+def test_a_register_is_not_built_over_one_that_waits(tmp_path: Path) -> None:
+    exchange = Exchange(tmp_path)
+    cases = tmp_path / "cases.csv"
+    cases.write_bytes(b"".join(source_csv(exchange.profile, Spec(accounts=3, seed=9, period="2026-10"))))
+    with exchange.at("mo") as site:
+        office.build_register(site, "2026-10", [str(cases)])
+        with pytest.raises(WrongState, match="NAME_WAITS"):
+            office.build_register(site, "2026-10", [str(cases)])
