@@ -20,11 +20,10 @@ from oms_batch.reply.marks import (
     rewrite_account,
     rewrite_patient_end,
 )
-from oms_batch.reply.splice import Edit, splice
-from oms_batch.reply.tags import children, element, set_attribute, spaces_before
+from oms_batch.reply.splice import Edit, bytes_of, gap_start, splice
+from oms_batch.reply.tags import children, element, set_attribute
 
 BATCH = 2048
-GAP = 1 << 16
 NOTHING = Texts()
 
 
@@ -81,7 +80,7 @@ def write_part(
     edits = list(_head_edits(con, source, spots, head or HeadChange(), totals, encoding))
     if flk is not None:
         start, end = spots["flk"]
-        edits.append(Edit(_gap_start(source, 0, start) if flk == b"" and start < end else start, end, flk))
+        edits.append(Edit(gap_start(source, 0, start) if flk == b"" and start < end else start, end, flk))
     edits.sort(key=lambda edit: (edit.start, edit.end))
     inside = _patient_edits(con, source, spots, keep, texts, codes if mark else None, encoding, empty_patients)
     splice(source, heapq.merge(edits, inside, key=lambda edit: edit.start), out)
@@ -150,7 +149,7 @@ def _head_edits(
     encoding: str,
 ) -> Iterator[Edit]:
     start, end = spots["bill_tag"]
-    tag = new = _bytes(source, start, end)
+    tag = new = bytes_of(source, start, end)
     for name, value in head.attributes().items():
         new = set_attribute(new, name, value, encoding)
     if new != tag:
@@ -160,7 +159,7 @@ def _head_edits(
     ).fetchall()
     if said != [(code, *sums) for code, sums in sorted(totals.types.items())]:
         start, end = spots["account_sum"]
-        yield Edit(start, end, new_account_sum(_bytes(source, start, end), totals.types, encoding))
+        yield Edit(start, end, new_account_sum(bytes_of(source, start, end), totals.types, encoding))
 
 
 def new_account_sum(raw: bytes, types: dict[str, tuple[int, int]], encoding: str) -> bytes:
@@ -231,10 +230,10 @@ def _patient_edits(
     while rows := con.fetchmany(BATCH):
         for kind, start, end, gap, marks, person in rows:
             if kind == "drop":
-                yield Edit(_gap_start(source, gap, start), end)
+                yield Edit(gap_start(source, gap, start), end)
                 continue
             assert codes is not None
-            raw = _bytes(source, start, end)
+            raw = bytes_of(source, start, end)
             if kind == "mark":
                 policy = marks["policy"] and as_text(marks["policy"].items())
                 account = Account(**{**marks, "policy": policy})
@@ -279,17 +278,3 @@ def _marks(con: duckdb.DuckDBPyConnection) -> str:
                 SELECT pers_n, z_sl_n FROM hit WHERE list_contains($in_person, rule)
             ) GROUP BY pers_n
         )"""
-
-
-def _gap_start(source: BinaryIO, after: int, end: int) -> int:
-    """Where the white space before ``end`` begins, looking back no further than ``after``."""
-    after = max(after, end - GAP)
-    return after + spaces_before(_bytes(source, after, end), end - after)
-
-
-def _bytes(source: BinaryIO, start: int, end: int) -> bytes:
-    source.seek(start)
-    found = source.read(end - start)
-    if len(found) != end - start:
-        raise Fault(f"bytes {start}-{end} lie beyond the document")
-    return found

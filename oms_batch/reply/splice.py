@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from oms_batch.errors import Fault
+from oms_batch.reply.tags import spaces_before
 
 CHUNK = 1 << 20
+GAP = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +58,18 @@ def _copy(source: BinaryIO, start: int, size: int, out: BinaryIO) -> None:
             raise Fault(f"the document ends {size} bytes before an edit")
         out.write(piece)
         size -= len(piece)
+
+
+def bytes_of(source: BinaryIO, start: int, end: int) -> bytes:
+    """Bytes ``start`` to ``end`` of the source; ``Fault`` where it has fewer."""
+    source.seek(start)
+    found = source.read(end - start)
+    if len(found) != end - start:
+        raise Fault(f"bytes {start}-{end} lie beyond the document")
+    return found
+
+
+def gap_start(source: BinaryIO, after: int, end: int) -> int:
+    """Where the white space before ``end`` begins, looking back no further than ``after``."""
+    after = max(after, end - GAP)
+    return after + spaces_before(bytes_of(source, after, end), end - after)
