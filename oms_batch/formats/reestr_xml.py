@@ -11,7 +11,6 @@ import pickle
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from queue import SimpleQueue
 from typing import BinaryIO
@@ -25,33 +24,12 @@ from oms_batch.formats import outer as frame
 from oms_batch.formats import piecework, strict
 from oms_batch.formats.columns import Builder
 from oms_batch.formats.layout import Layout
+from oms_batch.formats.reading import ReadLimits as ReadLimits
+from oms_batch.formats.reading import ReadResult as ReadResult
 from oms_batch.formats.sink import Sink
 
 PATIENCE = 8 * 1_048_576  # bytes read the plain way, after which processes take over
 LONGEST_PIECE = 64 * 1_048_576  # one patient bigger than this is no patient
-ALONE = 8 * 1_048_576  # smaller documents are not worth several readers
-
-
-@dataclass(frozen=True, slots=True)
-class ReadLimits:
-    """How to cut: ``piece`` bytes at a time; documents below ``alone`` bytes are read in this process;
-    ``fast`` off: never by the tokenizer (for comparing)."""
-
-    piece: int = 4 * 1_048_576
-    alone: int = ALONE
-    fast: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class ReadResult:
-    """What was read: encoding, counts of rows, bytes, seconds spent."""
-
-    encoding: str
-    accounts: int
-    persons: int
-    size: int
-    seconds: float
-    findings: int
 
 
 def read(
