@@ -1,7 +1,7 @@
 # `make` runs the tests; everything works from the .venv that ./run-tests makes.
 PY ?= .venv/bin/python
 
-.PHONY: test test-slow lint format types golden bench demo docs texts rule venv
+.PHONY: test test-slow fuzz lint format types golden bench demo docs texts rule venv
 .DEFAULT_GOAL := test
 
 venv:  # .venv with the project and its test tools
@@ -12,6 +12,9 @@ test: venv  # quick tests
 
 test-slow: venv  # only the slow ones
 	$(PY) -m pytest -n auto -q -m slow
+
+fuzz: venv  # all fuzz tests at full size; make fuzz OMS_FUZZ=1000 for less
+	OMS_FUZZ=$(or $(OMS_FUZZ),10000) $(PY) -m pytest -n auto -q -m fuzz --durations=10
 
 lint: venv
 	$(PY) -m ruff check .
