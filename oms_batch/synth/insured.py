@@ -7,9 +7,8 @@ from itertools import count
 
 from oms_batch.exchange import Profile
 from oms_batch.synth.people import Person, person
-from oms_batch.synth.register import blocks, visits
-from oms_batch.synth.scenes import work_out
-from oms_batch.synth.world import Spec, World, build
+from oms_batch.synth.register import blocks, crowd
+from oms_batch.synth.world import Spec, build
 
 Changes = Mapping[str, Sequence[Mapping[str, str]]]
 COLUMNS = ("ENP", "VPOLIS", "SPOLIS", "NPOLIS", "FAM", "IM", "OT", "DR", "W", "SNILS", "SMO", "DATE_FROM", "DATE_TO")
@@ -36,11 +35,6 @@ def row(one: Person) -> tuple[str, ...]:
     )
 
 
-def persons(world: World) -> int:
-    """How many persons a register of this order has."""
-    return sum(1 for _ in visits(world, work_out(world)))
-
-
 def insured(profile: Profile, spec: Spec, changes: Changes | None = None) -> Iterator[tuple[str, ...]]:
     """Rows of the register of the insured, ``COLUMNS`` in order: all own persons of the register, then bystanders.
 
@@ -48,20 +42,28 @@ def insured(profile: Profile, spec: Spec, changes: Changes | None = None) -> Ite
     where it differs; no rows: the person is missing.
     """
     world = build(profile, spec)
-    own = persons(world)
     left = spec.bystanders
-    for ordinal in count():
-        if ordinal >= own and left <= 0:
+    last = -1
+    for ordinal in (who for who, _ in crowd(world)):
+        yield from _rows(person(world, ordinal), changes)
+        last = ordinal
+    for ordinal in count(max(last + 1, world.person_from)):
+        if left <= 0:
             return
         one = person(world, ordinal)
-        if not one.smo:
-            continue
-        left -= ordinal >= own
-        if not changes or one.enp not in changes:
-            yield row(one)
-            continue
-        for change in changes[one.enp]:
-            yield tuple(change.get(name, value) for name, value in zip(COLUMNS, row(one), strict=True))
+        left -= bool(one.smo)
+        yield from _rows(one, changes)
+
+
+def _rows(one: Person, changes: Changes | None) -> Iterator[tuple[str, ...]]:
+    """The rows that stand for a person; none for those insured elsewhere."""
+    if not one.smo:
+        return
+    if not changes or one.enp not in changes:
+        yield row(one)
+        return
+    for change in changes[one.enp]:
+        yield tuple(change.get(name, value) for name, value in zip(COLUMNS, row(one), strict=True))
 
 
 def insured_csv(profile: Profile, spec: Spec, changes: Changes | None = None) -> Iterator[bytes]:

@@ -28,12 +28,23 @@ class Visit:
     day: int
 
 
-def visits(world: World, patterns: Patterns) -> Iterator[tuple[int, list[Visit]]]:
-    """Persons' ordinals with their accounts until the ordered number of accounts is reached."""
-    done = who = 0
+def crowd(world: World) -> Iterator[tuple[int, int]]:
+    """Persons' ordinals with how many accounts each has, until the ordered number of accounts is reached."""
+    done, who = 0, world.person_from
     while done < world.spec.accounts:
         draw, child, male = traits(world, who)
-        count = min(_OFTEN[(draw >> 50) % 10], world.spec.accounts - done)
+        count = min(_OFTEN[(draw >> 50) % 10], world.spec.accounts - done, world.room[child, male])
+        if count:
+            yield who, count
+        done += count
+        who += 1
+
+
+def visits(world: World, patterns: Patterns) -> Iterator[tuple[int, list[Visit]]]:
+    """The same persons with their accounts."""
+    done = 0
+    for who, count in crowd(world):
+        draw, child, male = traits(world, who)
         rows = []
         for turn in range(count):
             more = mix(draw + turn + 7)
@@ -42,7 +53,6 @@ def visits(world: World, patterns: Patterns) -> Iterator[tuple[int, list[Visit]]
             rows.append(Visit(done + turn, pattern, SLOT * turn + 1 + (more >> 32) % (SLOT - pattern.length + 1)))
         yield who, rows
         done += count
-        who += 1
 
 
 def fillings(world: World) -> Callable[[Visit], dict[str, str]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from oms_batch.model import roubles
 from oms_batch.synth.numbers import mix, snils
 from oms_batch.synth.tree import Node, render
-from oms_batch.synth.world import World
+from oms_batch.synth.world import World, fits
 
 SLOT = 9  # days of the month that one account of a person may use: nothing of one person ever overlaps
 VARIANTS = 8  # patterns per unit of a scene's share
@@ -37,17 +37,32 @@ class Patterns:
     later: Mapping[tuple[bool, bool], tuple[Pattern, ...]]
 
 
-def work_out(world: World) -> Patterns:
-    """All patterns of a world, weighted by the scenes' shares."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A service of an account: number from 1, code, quantity, kopecks; the places of its first and last day."""
+
+    number: int
+    code: str
+    quantity: int
+    kopecks: int
+    first: str
+    last: str
+
+
+Make = Callable[[World, dict[str, Any], int], Pattern]
+
+
+def work_out(world: World, make: Make | None = None) -> Patterns:
+    """All patterns of a world, weighted by the scenes' shares; ``make`` writes one out of a scene and a draw."""
+    make = make or _pattern
     groups = [(child, male) for child in (True, False) for male in (True, False)]
     first: dict[tuple[bool, bool], list[Pattern]] = {group: [] for group in groups}
     later: dict[tuple[bool, bool], list[Pattern]] = {group: [] for group in groups}
     for index, scene in enumerate(world.scenes):
         turns = range(int(scene["share"]) * VARIANTS)
-        made = [_pattern(world, scene, mix(world.start + index * 1009 + turn)) for turn in turns]
+        made = [make(world, scene, mix(world.start + index * 1009 + turn)) for turn in turns]
         for child, male in groups:
-            fits = scene["who"] in ("any", "child" if child else "adult")
-            if fits and scene.get("sex", "") in ("", "1" if male else "2"):
+            if fits(scene, child, male):
                 first[child, male] += made
                 if not scene.get("at_most_one"):
                     later[child, male] += made
@@ -56,11 +71,34 @@ def work_out(world: World) -> Patterns:
     )
 
 
-def _pattern(world: World, scene: dict[str, Any], draw: int) -> Pattern:
+def stay(scene: Mapping[str, Any], draw: int) -> tuple[int, str]:
+    """Days of care and the main diagnosis of a draw."""
     low, high = scene["days"]
-    length = low + draw % (high - low + 1)
-    doctor = snils(200000003 + (int(scene["spec"]) * 1000 + (draw >> 4) % 40) * 37)
-    mkb = scene["mkb"][(draw >> 10) % len(scene["mkb"])]
+    return low + draw % (high - low + 1), scene["mkb"][(draw >> 10) % len(scene["mkb"])]
+
+
+def doctor_of(speciality: str, draw: int) -> str:
+    """The insurance number of a doctor of this speciality."""
+    return snils(200000003 + (int(speciality) * 1000 + (draw >> 4) % 40) * 37)
+
+
+def lines(world: World, scene: Mapping[str, Any], draw: int) -> Iterator[Line]:
+    """The services of a draw: the first on the first day, the rest on the last one, unless the scene says whole stays."""
+    codes = scene["service"]
+    count = 1 + (draw >> 26) % min(scene["lines"], len(codes))
+    start = (draw >> 32) % len(codes)
+    for line in range(count):
+        code = codes[(start + line) % len(codes)]
+        quantity = 1 + (draw >> (36 + line)) % 2 if scene.get("many") else 1
+        whole = scene.get("whole", False) or count == 1
+        first = "%(d1)s" if whole or line == 0 else "%(d2)s"
+        last = "%(d1)s" if not whole and line == 0 else "%(d2)s"
+        yield Line(line + 1, code, quantity, world.tariffs[code] * quantity, first, last)
+
+
+def _pattern(world: World, scene: dict[str, Any], draw: int) -> Pattern:
+    length, mkb = stay(scene, draw)
+    doctor = doctor_of(scene["spec"], draw)
     node = Node("personal_account", {"help_type": scene["help_type"], "help_cond": scene["help_cond"], "n_pp": "%(n)s"})
     node.attributes |= {"xkey": "%(k)s-000000000000", "n_card": "%(c)s", "curestart": "%(d1)s", "cureend": "%(d2)s"}
     node.attributes |= {"doctor": doctor, "spec": scene["spec"]}
@@ -68,7 +106,7 @@ def _pattern(world: World, scene: dict[str, Any], draw: int) -> Pattern:
     node.attributes |= {"outcome": scene["outcome"][(draw >> 17) % len(scene["outcome"])], "vg": scene["vg"]}
     if scene.get("direction"):
         _direction(world, scene, node, mkb, doctor)
-    base, extra = _services(world, scene, node, draw, doctor, mkb, length)
+    base, extra = _services(world, scene, node, draw, doctor)
     diagnoses = node.add("diagnoses")
     diagnoses.add("diagnose", type="1", mkb=mkb)
     for other in scene.get("mkb_other", [])[: (draw >> 40) % 2]:
@@ -92,28 +130,18 @@ def _direction(world: World, scene: dict[str, Any], node: Node, mkb: str, doctor
     node.add("directions").add("direction", **values, spec=scene["spec"], snils=doctor)
 
 
-def _services(
-    world: World, scene: dict[str, Any], node: Node, draw: int, doctor: str, mkb: str, length: int
-) -> tuple[int, int]:
+def _services(world: World, scene: dict[str, Any], node: Node, draw: int, doctor: str) -> tuple[int, int]:
     """Add the services of an account; give the sums of both parts."""
     manipulations = node.add("manipulations")
-    codes = scene["service"]
-    count = 1 + (draw >> 26) % min(scene["lines"], len(codes))
-    start = (draw >> 32) % len(codes)
     base = extra = 0
-    for line in range(count):
-        code = codes[(start + line) % len(codes)]
-        quantity = 1 + (draw >> (36 + line)) % 2 if scene.get("many") else 1
-        total = world.tariffs[code] * quantity
-        part = total * int(world.defaults["additional_part"]) // 100
-        base, extra = base + total - part, extra + part
-        whole = scene.get("whole", False) or count == 1
-        service = manipulations.add("manipulation", xkey=f"%(k)s-{line + 1:012d}", prof_oms=scene["prof"])
-        service.attributes |= {"det": "1" if scene["who"] == "child" else "0", "service": code}
-        service.attributes |= {"quantity": f"{quantity}.00", "doctor": doctor, "spec": scene["spec"]}
-        service.attributes |= {"date_1": "%(d1)s" if whole or line == 0 else "%(d2)s"}
-        service.attributes |= {"date_2": "%(d1)s" if not whole and line == 0 else "%(d2)s"}
-        _sums(service, total - part, part)
+    for line in lines(world, scene, draw):
+        part = line.kopecks * int(world.defaults["additional_part"]) // 100
+        base, extra = base + line.kopecks - part, extra + part
+        service = manipulations.add("manipulation", xkey=f"%(k)s-{line.number:012d}", prof_oms=scene["prof"])
+        service.attributes |= {"det": "1" if scene["who"] == "child" else "0", "service": line.code}
+        service.attributes |= {"quantity": f"{line.quantity}.00", "doctor": doctor, "spec": scene["spec"]}
+        service.attributes |= {"date_1": line.first, "date_2": line.last}
+        _sums(service, line.kopecks - part, part)
         additionals = service.add("additionals")
         additionals.add("additional", ogrn_lpu=world.ogrn_mo, kpp_lpu=world.kpp_mo, **scene.get("service_extra", {}))
         if scene.get("tooth"):

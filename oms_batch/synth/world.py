@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Any
 
 from oms_batch.errors import SetupError
@@ -18,6 +19,7 @@ class Spec:
 
     ``payers``: letter → weight; the fund's letter stands for those insured elsewhere.
     ``payer``: the letter of the one payer that the whole register is billed to; empty: the fund, for all of them.
+    ``kind`` and ``version``: which kind of file and which version of it, where a profile has several.
     Empty text and an empty mapping mean the profile's own default.
     """
 
@@ -31,6 +33,8 @@ class Spec:
     payers: Mapping[str, int] = field(default_factory=dict)
     bystanders: int = 0
     payer: str = ""
+    kind: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,25 @@ class World:
     fund: Payer
     male: Names
     female: Names
+    data: dict[str, Any] = field(default_factory=dict)  # the whole scenes.toml
+    kind: str = ""
+
+    @cached_property
+    def person_from(self) -> int:
+        """The ordinal of the first person: kinds of files that share no person begin far from each other."""
+        return next(
+            (int(row.get("person_from", 0)) for row in self.data.get("file", ()) if row["kind"] == self.kind), 0
+        )
+
+    @cached_property
+    def room(self) -> dict[tuple[bool, bool], int]:
+        """How many accounts a person of a group (child, male) may have: none, one, or any number (3)."""
+        groups = [(child, male) for child in (True, False) for male in (True, False)]
+        fit = {group: [scene for scene in self.scenes if fits(scene, *group)] for group in groups}
+        return {
+            group: 3 if any(not scene.get("at_most_one") for scene in fit[group]) else min(len(fit[group]), 1)
+            for group in groups
+        }
 
     @property
     def ogrn_mo(self) -> str:
@@ -87,10 +110,20 @@ class World:
         return f"{self.ogrn_mo}{self.kpp_mo}{self.first:%y%m}{self.number}{stage}{payer}{extension}"
 
 
+def fits(scene: Mapping[str, Any], child: bool, male: bool) -> bool:
+    """Whether a scene is for such a person."""
+    who = scene["who"] in ("any", "child" if child else "adult")
+    return who and scene.get("sex", "") in ("", "1" if male else "2")
+
+
 def build(profile: Profile, spec: Spec) -> World:
     """Read the generator's material of a profile; ``SetupError`` when the spec cannot be filled from it."""
     data = profile.rules.toml(f"{profile.id}/synth/scenes.toml")
     names = profile.rules.toml("common/synth/names.toml")
+    kind = spec.kind or str(data["defaults"].get("kind", ""))
+    scenes = tuple(one for one in data["scene"] if one.get("kind", "") == kind)
+    if not scenes:
+        raise SetupError(f"synth: no scenes for files of kind {kind}")
     year, month = (int(part) for part in (spec.period or data["defaults"]["period"]).split("-"))
     first = date(year, month, 1)
     last = date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)
@@ -112,12 +145,14 @@ def build(profile: Profile, spec: Spec) -> World:
         last,
         data["defaults"],
         data["shares"],
-        tuple(data["scene"]),
+        scenes,
         _tariffs(profile, last),
         _spread(weights),
         payers,
         fund,
         *_names(names),
+        data,
+        kind,
     )
 
 
