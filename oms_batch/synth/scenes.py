@@ -83,7 +83,7 @@ def doctor_of(speciality: str, draw: int) -> str:
 
 
 def lines(world: World, scene: Mapping[str, Any], draw: int) -> Iterator[Line]:
-    """The services of a draw: the first on the first day, the rest on the last one, unless the scene says whole stays."""
+    """The services of a draw: the first on the first day, the rest on the last one, or each for the whole stay."""
     codes = scene["service"]
     count = 1 + (draw >> 26) % min(scene["lines"], len(codes))
     start = (draw >> 32) % len(codes)
