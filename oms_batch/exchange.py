@@ -40,12 +40,32 @@ class Payer:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a stage digit means, and whether its file is for all payers or for one."""
+    """What a stage means, whether its file is for all payers or for one, and how its name is built.
 
-    digit: str
+    ``name`` is a template over the parts of a name: what a file of this stage is called; ``layout`` is which side of
+    a layout its members follow, ``writer`` who writes it where it is no register, ``kinds`` which payers get one.
+    """
+
+    code: str
     payers: str
     title: str
     title_en: str
+    name: str = ""
+    layout: str = ""
+    writer: str = ""
+    kinds: tuple[str, ...] = ("insurer", "fund")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of a delivered file: its role, the mask of its name (parts of the file's name put in), its layout."""
+
+    role: str
+    mask: str
+    name: str
+    layout: str
+    required: bool = True
+    stages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +89,9 @@ class Hop:
     proved_by: str = ""
     identifies: bool = False
     rejected: str = ""
+    over: str = ""
+    pair: str = ""
+    holds: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,15 +106,31 @@ class Profile:
         return hash((self.id, self.rules))
 
     @cached_property
-    def mask(self) -> re.Pattern[str]:
-        return re.compile(self.data["name"]["mask"], re.ASCII)
+    def forms(self) -> tuple[tuple[re.Pattern[str], str], ...]:
+        """The forms of names, each with the stage that it means (empty: the name says its stage itself)."""
+        rows = self.data["name"].get("form") or [{"mask": self.data["name"]["mask"]}]
+        return tuple((re.compile(row["mask"], re.ASCII), row.get("stage", "")) for row in rows)
+
+    @cached_property
+    def members(self) -> tuple[Member, ...]:
+        """What may lie in a delivered file; of a profile with one document: that document."""
+        rows = self.data.get("member_of") or []
+        found = tuple(Member(**_as_tuples(row)) for row in rows)
+        one = str(self.data.get("member", ""))
+        return found or (Member("main", re.escape(one), one, str(self.data.get("layout", ""))),)
+
+    def members_of(self, stage: str) -> tuple[Member, ...]:
+        """The members that a file of this stage has."""
+        return tuple(one for one in self.members if not one.stages or stage in one.stages)
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
-        rows = [Stage(**row) for row in self.data["stage"]]
-        found = {row.digit: row for row in rows}
+        rows = [
+            Stage(**{**row, **({"kinds": tuple(row["kinds"])} if "kinds" in row else {})}) for row in self.data["stage"]
+        ]
+        found = {row.code: row for row in rows}
         if len(found) != len(rows):
-            raise SetupError(f"{self.id}: a stage digit stands twice in profile.toml")
+            raise SetupError(f"{self.id}: a stage stands twice in profile.toml")
         return found
 
     @cached_property
@@ -149,10 +188,11 @@ class Profile:
 
 def _hop(row: dict[str, Any]) -> Hop:
     named = {"from": "sender", "to": "receiver", "with": "with_"}
-    known: dict[str, Any] = {
-        named.get(key, key): tuple(value) if isinstance(value, list) else value for key, value in row.items()
-    }
-    return Hop(**known)
+    return Hop(**{named.get(key, key): value for key, value in _as_tuples(row).items()})
+
+
+def _as_tuples(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
 
 
 def load_profile(name: str, rules: RuleData | None = None) -> Profile:

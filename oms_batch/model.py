@@ -5,6 +5,7 @@ Money is integer kopecks, codes are text, dates are ``datetime.date``.
 
 from __future__ import annotations
 
+from calendar import monthrange
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -16,8 +17,8 @@ Severity = Literal["reject", "warn", "info"]
 class NamedFile:
     """A file name taken apart by the profile's mask.
 
-    ``name`` is as received, ``canonical`` in upper case with the extension in lower case.
-    ``stage`` is the penultimate character, ``payer`` the last one.
+    ``name`` is as received, ``canonical`` in upper case with the extension in lower case. ``parts`` are all
+    named parts of the mask that it fits; a name without a payer carries the sign for all of them.
     """
 
     name: str
@@ -29,11 +30,28 @@ class NamedFile:
     stage: str
     payer: str
     extension: str  # ".7z"
+    parts: dict[str, str] = field(default_factory=dict)
+    register_id: str = ""  # where the profile has a form of its own for it
 
     @property
     def register(self) -> str:
-        """The register that this file belongs to, through all its stages: OGRN-KPP-YYYYMM-number."""
-        return f"{self.ogrn_mo}-{self.kpp_mo}-{self.period.replace('-', '')}-{self.number}"
+        """The register that this file belongs to, through all its stages: OGRN-KPP-YYYYMM-number unless told."""
+        return self.register_id or f"{self.mo}-{self.period.replace('-', '')}-{self.number}"
+
+    @property
+    def mo(self) -> str:
+        """The medical organisation as names of this profile tell it."""
+        return self.parts.get("mo") or f"{self.ogrn_mo}-{self.kpp_mo}"
+
+    @property
+    def has_mo(self) -> bool:
+        """Whether the name tells the medical organisation at all."""
+        return bool(self.parts.get("mo") or self.ogrn_mo)
+
+    @property
+    def stem(self) -> str:
+        """The canonical name without its extension."""
+        return self.canonical.removesuffix(self.extension)
 
     @property
     def suffix(self) -> str:
@@ -148,6 +166,12 @@ class WorkResult:
                 "plan": [PlanRow(**row) for row in data["plan"]],
             }
         )
+
+
+def last_day(period: str) -> date:
+    """The last day of a period ``YYYY-MM``."""
+    year, month = int(period[:4]), int(period[5:])
+    return date(year, month, monthrange(year, month)[1])
 
 
 def roubles(kopecks: int) -> str:

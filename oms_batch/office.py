@@ -168,12 +168,12 @@ def main_name(site: Site, period: str, number: str) -> NamedFile:
     """The name of our own main register of a period."""
     if ROLES[site.settings.role] != MO:
         raise WrongState("ROLE_STAGE", site.settings.role)
-    own, everyone = site.settings.own, site.profile.data["name"]["all_payers"]
+    own = site.settings.own
     stage = next(line.stage for line in site.profile.sends if line.sender == MO and not line.source)
     extension = site.profile.data["name"]["extensions"][0]
-    return names.identify(
-        f"{own.ogrn}{own.kpp}{period[2:4]}{period[5:]}{number}{stage}{everyone}{extension}", site.profile
-    )
+    parts = {"ogrn_mo": own.ogrn, "kpp_mo": own.kpp, "mo": own.code, "yy": period[2:4], "mm": period[5:]}
+    parts |= {"number": number, "payer": str(site.profile.data["name"]["all_payers"])}
+    return names.build(stage, parts | site.profile.data["name"].get("own", {}), extension, site.profile)
 
 
 def _again(site: Site, waiting: list[dict[str, Any]]) -> Iterator[build.Resubmission]:

@@ -100,8 +100,7 @@ def _make(site: Site, handler: str, register: str, payer: str, *, again: bool = 
 def _named(site: Site, name: str, stage: str) -> NamedFile:
     """The name of the file to be made: that of its source with the stage of the line."""
     source = names.identify(name, site.profile)
-    stem = source.canonical.removesuffix(source.extension)
-    return names.identify(f"{stem[: -len(source.suffix)]}{stage}{source.payer}{source.extension}", site.profile)
+    return names.build(stage, source.parts, source.extension, site.profile)
 
 
 def _run(site: Site, named: NamedFile, file: dict[str, str], handler: str, partner: str) -> Handled | None:

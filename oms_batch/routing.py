@@ -12,7 +12,7 @@ from typing import Literal
 from oms_batch.errors import Problem, Refusal, refuse
 from oms_batch.exchange import FUND, INSURER, MO, PAYER, ROLES, Hop, Profile
 from oms_batch.model import NamedFile
-from oms_batch.settings import Partner, Settings
+from oms_batch.settings import Partner, Party, Settings
 
 Direction = Literal["in", "out"]
 
@@ -48,9 +48,9 @@ def route(named: NamedFile, folder: str, settings: Settings, profile: Profile) -
         if partner is None:
             raise SetAside(Problem("SENDER_MISMATCH", folder))
         _sender_is_owner(named, partner, settings)
-        hop = _incoming(named, _parties(partner.role, partner.letter, named), settings, profile)
+        hop = _incoming(named, _parties(partner, partner.role, named), settings, profile)
         if hop is None:
-            raise refuse("ROLE_STAGE", named.canonical[-len(named.suffix) - len(named.extension) :])
+            raise refuse("ROLE_STAGE", named.suffix)
         return Route(hop, "in", partner)
     return _operators(named, settings, profile)
 
@@ -60,24 +60,24 @@ def _operators(named: NamedFile, settings: Settings, profile: Profile) -> Route:
     for partner in settings.partner:
         if _owner_problem(named, partner, settings):
             continue
-        hop = _incoming(named, _parties(partner.role, partner.letter, named), settings, profile)
+        hop = _incoming(named, _parties(partner, partner.role, named), settings, profile)
         if hop is not None:
             return Route(hop, "in", partner)
-    for party in _parties(settings.role, settings.own.letter, named):
+    for party in own_parties(named, settings):
         line = profile.send(named.stage, party)
         if line is not None and party == MO:
-            if (named.ogrn_mo, named.kpp_mo) != (settings.own.ogrn, settings.own.kpp):
+            if named.mo not in settings.own.mo_codes:
                 raise SetAside(Problem("SENDER_MISMATCH", "own"))
             return Route(line, "out", recipient(line, named, settings))
-    raise refuse("ROLE_STAGE", named.canonical[-len(named.suffix) - len(named.extension) :])
+    raise refuse("ROLE_STAGE", named.suffix)
 
 
 def recipient(line: Hop, named: NamedFile, settings: Settings) -> Partner | None:
     """The partner who gets a file of this line: by party, by payer letter, or by the MO's codes."""
     for partner in settings.partner:
-        if line.receiver not in _parties(partner.role, partner.letter, named):
+        if line.receiver not in _parties(partner, partner.role, named):
             continue
-        if line.receiver == MO and (partner.ogrn, partner.kpp) != (named.ogrn_mo, named.kpp_mo):
+        if line.receiver == MO and named.mo not in partner.mo_codes:
             continue
         return partner
     return None
@@ -85,12 +85,12 @@ def recipient(line: Hop, named: NamedFile, settings: Settings) -> Partner | None
 
 def own_parties(named: NamedFile, settings: Settings) -> tuple[str, ...]:
     """As whom we may act on this file: our role, and *payer* where the letter is ours."""
-    return _parties(settings.role, settings.own.letter, named)
+    return _parties(settings.own, settings.role, named)
 
 
-def _parties(role: str, letter: str, named: NamedFile) -> tuple[str, ...]:
+def _parties(one: Party, role: str, named: NamedFile) -> tuple[str, ...]:
     party = ROLES[role]
-    acts_as_payer = party in (FUND, INSURER) and letter.upper() == named.payer
+    acts_as_payer = party in (FUND, INSURER) and named.payer in one.payer_codes
     return (party, PAYER) if acts_as_payer else (party,)
 
 
@@ -106,11 +106,14 @@ def _sender_is_owner(named: NamedFile, partner: Partner, settings: Settings) -> 
 
 
 def _owner_problem(named: NamedFile, partner: Partner, settings: Settings) -> Problem | None:
-    """The codes in the name must be the folder owner's: the MO's own, ours at the MO, the insurer's letter."""
-    party = ROLES[partner.role]
-    whose = partner if party == MO else settings.own if ROLES[settings.role] == MO else None
-    if whose is not None and (named.ogrn_mo, named.kpp_mo) != (whose.ogrn, whose.kpp):
+    """The codes in the name must be the folder owner's: the MO's own, ours at the MO, the payer's, the fund's."""
+    party, role = ROLES[partner.role], ROLES[settings.role]
+    whose = partner if party == MO else settings.own if role == MO else None
+    if whose is not None and named.has_mo and named.mo not in whose.mo_codes:
         return Problem("SENDER_MISMATCH", partner.folder)
-    if party == INSURER and named.payer != partner.letter.upper():
+    if party == INSURER and named.payer not in partner.payer_codes:
+        return Problem("SENDER_MISMATCH", partner.folder)
+    fund = partner if party == FUND else settings.own if role == FUND else None
+    if fund is not None and fund.code and named.parts.get("fund", fund.code) != fund.code:
         return Problem("SENDER_MISMATCH", partner.folder)
     return None

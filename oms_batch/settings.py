@@ -17,9 +17,11 @@ from oms_batch.i18n import _, language
 
 FILE_NAME = "oms-batch.toml"
 
-Ogrn = Annotated[str, StringConstraints(pattern="^[0-9]{13}$")]
+Ogrn = Annotated[str, StringConstraints(pattern="^([0-9]{13})?$")]
 Kpp = Annotated[str, StringConstraints(pattern="^([0-9]{9})?$")]
 Letter = Annotated[str, StringConstraints(pattern="^[A-Z]?$")]
+# What names of files call an organisation where they do not say its OGRN and KPP.
+Code = Annotated[str, StringConstraints(pattern="^[0-9A-Z]{0,13}$")]
 SmoCode = Annotated[str, StringConstraints(pattern="^([0-9]{2,5})?$")]
 # A folder of a partner: one plain name, so that it can never lead out of inbox/ or outbox/.
 FolderName = Annotated[str, StringConstraints(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -33,11 +35,28 @@ class _Table(BaseModel):
 class Party(_Table):
     """An organisation: whose codes must stand in the names and in the content of its files."""
 
-    ogrn: Ogrn
+    ogrn: Ogrn = ""
     kpp: Kpp = ""
     smo: SmoCode = ""
     letter: Letter = ""
+    code: Code = ""
     name: str = ""
+
+    @model_validator(mode="after")
+    def _has_codes(self) -> Party:
+        if not self.ogrn and not self.code:
+            raise ValueError(_("ogrn: 13 digits are needed, in quotes; or code: what names of files call it"))
+        return self
+
+    @property
+    def payer_codes(self) -> frozenset[str]:
+        """What names of files call this organisation as a payer."""
+        return frozenset({self.letter, self.code, self.smo} - {""})
+
+    @property
+    def mo_codes(self) -> frozenset[str]:
+        """What names of files call this organisation as a medical organisation."""
+        return frozenset({self.code, f"{self.ogrn}-{self.kpp}" if self.ogrn and self.kpp else ""} - {""})
 
 
 class Partner(Party):
@@ -80,24 +99,30 @@ class Settings(_Table):
 
     @model_validator(mode="after")
     def _parties_agree(self) -> Settings:
-        if self.role == "mo" and not self.own.kpp:
-            raise ValueError(_("own.kpp: a medical organisation needs its KPP"))
-        if self.role != "mo" and not self.own.letter:
-            raise ValueError(_("own.letter: a fund and an insurer need their payer letter"))
+        if self.role == "mo" and not self.own.mo_codes:
+            raise ValueError(_("own.kpp: a medical organisation needs its KPP, or a code of its own"))
+        if self.role != "mo" and not (self.own.letter or self.own.code):
+            raise ValueError(_("own.letter: a fund and an insurer need their payer letter, or a code of their own"))
         seen: set[str] = set()
         for number, one in enumerate(self.partner, 1):
             if one.folder in seen:
                 raise ValueError(_("partner {number}: this folder stands twice").format(number=number))
             seen.add(one.folder)
-            if one.role == "mo" and not one.kpp:
-                raise ValueError(_("partner {number}: a medical organisation needs its KPP").format(number=number))
-            if one.role != "mo" and not one.letter:
+            if one.role == "mo" and not one.mo_codes:
                 raise ValueError(
-                    _("partner {number}: a fund and an insurer need their payer letter").format(number=number)
+                    _("partner {number}: a medical organisation needs its KPP, or a code of its own").format(
+                        number=number
+                    )
                 )
-            if (one.role, one.ogrn, one.kpp, one.letter) == (self.role, self.own.ogrn, self.own.kpp, self.own.letter):
+            if one.role != "mo" and not (one.letter or one.code):
+                raise ValueError(
+                    _("partner {number}: a fund and an insurer need their payer letter, or a code of their own").format(
+                        number=number
+                    )
+                )
+            if _codes(one, one.role) == _codes(self.own, self.role) and one.role == self.role:
                 raise ValueError(_("partner {number}: this is the own organisation").format(number=number))
-        keys = [(one.role, one.letter) if one.role != "mo" else (one.ogrn, one.kpp) for one in self.partner]
+        keys = [(one.role, *_codes(one, one.role)) for one in self.partner]
         if len(set(keys)) != len(keys):
             raise ValueError(_("partner: two partners have the same codes"))
         return self
@@ -106,17 +131,10 @@ class Settings(_Table):
         """The partner whose folder this is."""
         return next((one for one in self.partner if one.folder == folder), None)
 
-    def by_letter(self, letter: str) -> Partner | None:
-        """The insurer or fund that has this payer letter."""
-        return next((one for one in self.partner if one.role != "mo" and one.letter == letter), None)
 
-    def by_codes(self, ogrn: str, kpp: str) -> Partner | None:
-        """The medical organisation with these codes."""
-        return next((one for one in self.partner if one.role == "mo" and (one.ogrn, one.kpp) == (ogrn, kpp)), None)
-
-    def by_role(self, role: Role) -> tuple[Partner, ...]:
-        """All partners of one role, in the order of the file."""
-        return tuple(one for one in self.partner if one.role == role)
+def _codes(one: Party, role: str) -> tuple[str, ...]:
+    """By which codes an organisation of this role is told from others."""
+    return (one.ogrn, one.kpp, one.code) if role == "mo" else (one.letter, one.code)
 
 
 def load_settings(text: bytes, home: str) -> Settings:
@@ -181,6 +199,7 @@ def _form(field: str) -> str:
         "kpp": _("9 digits are needed, in quotes"),
         "letter": _("one capital Latin letter is needed"),
         "smo": _("2 to 5 digits are needed, in quotes"),
+        "code": _("digits or capital Latin letters are needed, in quotes"),
         "folder": _("a plain name is needed: small Latin letters, digits, - and _"),
         "closed_through": _("a month is needed, as YYYY-MM"),
         "profile": _("a plain name is needed: small Latin letters, digits, - and _"),
@@ -228,7 +247,7 @@ def template(
         "[own]",
         "# " + _("Our own codes: they must stand in the names and in the content of our files."),
     ]
-    lines += [f"{key} = {_quoted((own or {}).get(key, ''))}" for key in _own_keys(role)]
+    lines += [f"{key} = {_quoted((own or {}).get(key, ''))}" for key in _own_keys(role, own)]
     lines += [
         "",
         "[limits]",
@@ -237,12 +256,15 @@ def template(
     lines += [_line(key, options, limits) for key in limits]
     rows = partners if partners is not None else [{"role": other} for other in ("mo", "tfoms", "smo") if other != role]
     for row in rows:
-        keys = ["folder", "role", *_own_keys(row["role"])]
+        keys = ["folder", "role", *_own_keys(row["role"], row)]
         lines += ["", "[[partner]]", *(f"{key} = {_quoted(row.get(key, ''))}" for key in keys)]
     return "\n".join(lines) + "\n"
 
 
-def _own_keys(role: str) -> tuple[str, ...]:
+def _own_keys(role: str, given: Mapping[str, str] | None) -> tuple[str, ...]:
+    """Organisations that names of files call by a code have it beside what is known of them."""
+    if given and given.get("code"):
+        return tuple(key for key in ("code", "ogrn", "kpp", "smo", "name") if key == "name" or given.get(key))
     return ("ogrn", "kpp", "name") if role == "mo" else ("ogrn", "letter", "smo", "name")
 
 

@@ -30,7 +30,7 @@ from tests.participants import Exchange
 
 WHEN = clock.parse("2018-10-02T10:00:00+03:00")
 STEPS = ("tfoms", "smo-p", "mo")
-HANDLERS = ("judge_and_split", "judge_and_partition", "take_in", "send_register", "reformulate")
+HANDLERS = ("judge_and_answer", "take_in", "send_register", "reformulate")
 SAMPLE = {"tfoms": 29, "smo-p": 31, "mo": 29}
 
 

@@ -50,7 +50,7 @@ def test_an_empty_template_says_which_codes_to_fill_in(role: str, lang: str) -> 
     text = template(role)  # type: ignore[arg-type]
     assert tomllib.loads(text)["lang"] == lang
     message = _fault(text)
-    assert "own.ogrn" in message
+    assert "own" in message and "ogrn" in message
     assert "partner.1.folder" in message
 
 
@@ -65,18 +65,20 @@ def test_options_of_the_template() -> None:
     assert settings.limits.isolate is False
 
 
-def test_partners_are_found_by_folder_letter_codes_and_role() -> None:
+def test_partners_are_found_by_folder_and_known_by_their_codes() -> None:
     settings = load_settings(GOOD.encode(), "/home")
-    fund, insurer, other = settings.partner
+    _fund, insurer, other = settings.partner
     assert settings.by_folder("smo-p") is insurer
     assert settings.by_folder("SMO-P") is None
-    assert settings.by_letter("R") is other
-    assert settings.by_letter("") is None
-    assert settings.by_role("tfoms") == (fund,)
-    there = load_settings(template("tfoms", own=FUND, partners=[{**MO, "folder": "mo", "role": "mo"}]).encode(), "")
-    assert there.by_codes(MO["ogrn"], MO["kpp"]) is there.partner[0]
-    assert there.by_codes(MO["ogrn"], "760401002") is None
-    assert there.by_letter("") is None, "a medical organisation has no letter and must not be found by none"
+    assert "R" in other.payer_codes and "" not in other.payer_codes
+    assert settings.own.mo_codes == {f"{MO['ogrn']}-{MO['kpp']}"}
+
+
+def test_an_organisation_may_be_called_by_a_code_alone() -> None:
+    own, fund = {"code": "760001", "name": "x"}, {"code": "76", "folder": "tfoms", "role": "tfoms"}
+    settings = load_settings(template("mo", own=own, partners=[fund], profile="federal").encode(), "")
+    assert settings.own.mo_codes == {"760001"}
+    assert settings.partner[0].payer_codes == {"76"}
 
 
 # what stands in the file → the key that must be named → the value that must not be

@@ -76,7 +76,7 @@ def stages() -> int:
     rows = []
     for line in profile.hops:
         stage = profile.stages[line.stage]
-        suffix = stage.digit + (profile.data["name"]["all_payers"] if stage.payers == "all" else "<s>")
+        suffix = stage.code + (profile.data["name"]["all_payers"] if stage.payers == "all" else "<s>")
         rows.append(
             [suffix, line.sender, line.receiver, line.handler, " ".join(line.emits), pick(stage.title, stage.title_en)]
         )

@@ -9,7 +9,7 @@ import io
 import struct
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,7 +108,8 @@ def unpack(stream: BinaryIO, size: int, member: str, limits: Limits, out: Binary
     kind = kind_of(stream, size, limits)
     if kind == "zip":
         one = zips.only_member(stream, size, member, limits.ratio)
-        made = zips.inflate(stream, size, one, limits.ratio, limits.raw, out)
+        zips.gapless(stream, size, [one])
+        made = zips.inflate(stream, one, limits.ratio, limits.raw, out)
     elif kind == "7z":
         made = _unpack_seven(stream, size, member, limits, out)
     else:
@@ -132,12 +133,17 @@ def open_register(
         return
     target = scratch if scratch is not None else io.BytesIO()
     kind, made = unpack(stream, size, member, limits, target)
+    check_not_nested(target, member)
+    yield Opened(target, kind, made)
+
+
+def check_not_nested(target: BinaryIO, place: str) -> None:
+    """``ZIP_NESTED`` when what came out is an archive again; the stream is left at its beginning."""
     target.seek(0)
     head = target.read(8)
     if head.startswith((b"PK\x03\x04", SEVEN, b"Rar!", b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
-        raise refuse("ZIP_NESTED", member)
+        raise refuse("ZIP_NESTED", place)
     target.seek(0)
-    yield Opened(target, kind, made)
 
 
 class _Counter(Py7zIO):
@@ -255,22 +261,57 @@ def pack(
 
     ``out`` is seekable and empty; ``when`` is written as it stands (no zone).
     """
+    pack_members(kind, [(member, source)], out, when, level, workers)
+
+
+def pack_members(
+    kind: str,
+    members: Sequence[tuple[str, BinaryIO]],
+    out: BinaryIO,
+    when: datetime,
+    level: int = 6,
+    workers: int = 1,
+) -> None:
+    """The same with several members, in this order; only a ZIP holds more than one."""
+    if kind == "zip":
+        _pack_zip(members, out, when, level, workers)
+        return
+    if len(members) != 1:
+        raise Fault(f"{kind}: a container of one member")
+    member, source = members[0]
     if kind == "xml":
         while block := source.read(zips.BLOCK):
             out.write(block)
-    elif kind == "zip":
-        _pack_zip(member, source, out, when, level, workers)
     elif kind == "7z":
         _pack_seven(member, source, out, when, level)
     else:
         raise Fault(f"no container {kind}")
 
 
-def _pack_zip(member: str, source: BinaryIO, out: BinaryIO, when: datetime, level: int, workers: int) -> None:
-    name = member.encode("ascii")
+def _pack_zip(members: Sequence[tuple[str, BinaryIO]], out: BinaryIO, when: datetime, level: int, workers: int) -> None:
     day = (max(when.year - 1980, 0) << 9) | (when.month << 5) | when.day
     moment = (when.hour << 11) | (when.minute << 5) | (when.second // 2)
-    out.write(struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, 8, moment, day, 0, 0, 0, len(name), 0) + name)
+    directory = b""
+    for member, source in members:
+        offset = out.tell()
+        name = member.encode("ascii")
+        sums = _pack_member(name, source, out, (moment, day), level, workers)
+        tail = struct.pack("<5H", len(name), 0, 0, 0, 0) + struct.pack("<2L", 0o100644 << 16, offset)
+        directory += struct.pack("<4s6H", b"PK\x01\x02", 0x0314, 20, 0, 8, moment, day) + sums + tail + name
+    end = out.tell()
+    if end >= 0xFFFFFFFF:
+        raise Fault("archive beyond 4 GiB: no plain ZIP")
+    out.write(directory)
+    count = len(members)
+    out.write(struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, count, count, len(directory), end, 0))
+
+
+def _pack_member(
+    name: bytes, source: BinaryIO, out: BinaryIO, made: tuple[int, int], level: int, workers: int
+) -> bytes:
+    """One member with its local header; gives CRC and sizes as the directory repeats them."""
+    start = out.tell()
+    out.write(struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, 8, *made, 0, 0, 0, len(name), 0) + name)
     begin = out.tell()
     crc = size = 0
     for block, packed in _deflated(source, level, workers):
@@ -280,12 +321,10 @@ def _pack_zip(member: str, source: BinaryIO, out: BinaryIO, when: datetime, leve
     if size >= 0xFFFFFFFF:
         raise Fault("document beyond 4 GiB: no plain ZIP")
     sums = struct.pack("<3L", crc, end - begin, size)
-    out.seek(14)
+    out.seek(start + 14)
     out.write(sums)
     out.seek(end)
-    tail = struct.pack("<5H", len(name), 0, 0, 0, 0) + struct.pack("<2L", 0o100644 << 16, 0)
-    out.write(struct.pack("<4s6H", b"PK\x01\x02", 0x0314, 20, 0, 8, moment, day) + sums + tail + name)
-    out.write(struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, 46 + len(name), end, 0))
+    return sums
 
 
 def _deflated(source: BinaryIO, level: int, workers: int) -> Iterator[tuple[bytes, bytes]]:

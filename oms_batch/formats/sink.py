@@ -20,6 +20,7 @@ MORE = {  # columns that are not in the file: sums, geometry, links
     "usl": ["sumv_usl", "sump_usl"],
 }
 TEXTS = ("ds1", "digest")
+SPOT = "CREATE TABLE spot (what VARCHAR, byte_from BIGINT, byte_to BIGINT)"
 FINDINGS = """CREATE TABLE findings (rule VARCHAR, run_pass VARCHAR, severity VARCHAR, unit VARCHAR,
     n BIGINT, z_sl_n BIGINT, pers_n BIGINT, element VARCHAR, value VARCHAR, line INTEGER, refuses VARCHAR)"""
 
@@ -40,7 +41,7 @@ class Sink:
 
     def create(self) -> None:
         """All tables of the layout, empty, and ``spot`` and ``findings``."""
-        statements = [FINDINGS, "CREATE TABLE spot (what VARCHAR, byte_from BIGINT, byte_to BIGINT)"]
+        statements = [FINDINGS, SPOT]
         for table, fields in self.layout.tables.items():
             kinds = {one.column: _sql(one) for one in fields}
             kinds |= {name: "VARCHAR" if name in TEXTS else "BIGINT" for name in MORE.get(table, [])}

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO
 
-from oms_batch.errors import refuse
+from oms_batch.errors import Refusal, refuse
 
 BLOCK = 1_048_576
 GRACE = 1_048_576  # so many bytes may come out before the ratio counts
@@ -49,6 +50,20 @@ def find_end(stream: BinaryIO, size: int) -> int:
 
 def only_member(stream: BinaryIO, size: int, wanted: str, ratio: int) -> Member:
     """The one member of a strictly correct archive. Refuses ``ZIP_…``."""
+    members = listed(stream, size, ratio)
+    if len(members) != 1 or members[0].name.lower() != wanted.lower():
+        raise unexpected(members, wanted)
+    return members[0]
+
+
+def unexpected(members: Sequence[Member], wanted: str) -> Refusal:
+    """The refusal of an archive that holds something else than it should."""
+    nested = any(_NESTED.fullmatch(one.name.lower()) for one in members)
+    return refuse("ZIP_NESTED" if nested else "ZIP_CONTENT", expected=wanted, found=len(members))
+
+
+def listed(stream: BinaryIO, size: int, ratio: int) -> list[Member]:
+    """All members of a strictly correct archive, in the order of its directory. Refuses ``ZIP_…``."""
     members = _central(stream, size)
     names = [one.name.lower() for one in members]
     for one in members:
@@ -63,11 +78,21 @@ def only_member(stream: BinaryIO, size: int, wanted: str, ratio: int) -> Member:
     for one in members:
         if one.size > GRACE and one.size > ratio * max(one.packed, 1):
             raise refuse("ZIP_RATIO", expected=f"{ratio}:1", found=f"{one.size // max(one.packed, 1)}:1")
-    if len(members) != 1 or names[0] != wanted.lower():
-        if any(_NESTED.fullmatch(name) for name in names):
-            raise refuse("ZIP_NESTED", expected=wanted, found=len(members))
-        raise refuse("ZIP_CONTENT", expected=wanted, found=f"{len(members)}")
-    return members[0]
+    return members
+
+
+def gapless(stream: BinaryIO, size: int, members: Sequence[Member]) -> None:
+    """Members fill the archive up to its directory: nothing hidden before, between or behind them."""
+    at = 0
+    for one in sorted(members, key=lambda member: member.offset):
+        if one.offset != at:
+            raise refuse(
+                "ZIP_AMBIGUOUS" if at <= one.offset else "ZIP_OVERLAP", f"byte {at}", expected=one.offset, found=at
+            )
+        at = _local_end(stream, one)
+    central = _central_offset(stream, size)
+    if at != central:
+        raise refuse("ZIP_AMBIGUOUS" if at <= central else "ZIP_OVERLAP", f"byte {at}", expected=central, found=at)
 
 
 def _central(stream: BinaryIO, size: int) -> list[Member]:
@@ -148,15 +173,11 @@ def _descriptor(stream: BinaryIO, one: Member, at: int) -> int:
     raise refuse("ZIP_HEADER", f"byte {at}")
 
 
-def inflate(stream: BinaryIO, size: int, one: Member, ratio: int, most: int, out: BinaryIO) -> int:
+def inflate(stream: BinaryIO, one: Member, ratio: int, most: int, out: BinaryIO) -> int:
     """Write the member to ``out`` within the limits and compare size and CRC; the number of bytes."""
     stream.seek(one.offset)
     head = _LOCAL.unpack(stream.read(_LOCAL.size))
     begin = one.offset + _LOCAL.size + head[-2] + head[-1]
-    end = _local_end(stream, one)
-    central = _central_offset(stream, size)
-    if one.offset != 0 or end != central:
-        raise refuse("ZIP_AMBIGUOUS" if end <= central else "ZIP_OVERLAP", f"byte {end}", expected=central, found=end)
     stream.seek(begin)
     engine = zlib.decompressobj(-15) if one.method == 8 else None
     left, made, crc = one.packed, 0, 0

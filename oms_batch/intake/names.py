@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from calendar import monthrange
+from collections.abc import Mapping
 from datetime import date
 
-from oms_batch.errors import refuse
+from oms_batch.errors import Refusal, SetupError, refuse
 from oms_batch.exchange import Profile
-from oms_batch.model import NamedFile
+from oms_batch.model import NamedFile, last_day
 
 LONGEST = 200
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$)")
@@ -40,26 +40,58 @@ def identify(name: str, profile: Profile) -> NamedFile:
     stem, extension = _split(name, rules["extensions"])
     if any(re.fullmatch(mask, name) for mask in rules["copies"]):
         raise refuse("NAME_PATTERN", "copy")
-    _check_characters(name, stem)
-    match = profile.mask.fullmatch(stem.upper())
-    if match is None or not extension:
+    _check_characters(name, stem, rules.get("signs", ""))
+    part = _parts(stem.upper(), profile) if extension else None
+    if part is None:
         raise refuse("NAME_PATTERN", f"length {len(stem)}" if extension else "extension", expected=rules["parts"])
-    part = match.groupdict()
     year = int(rules["century"]) + int(part["yy"])
     period = f"{year:04d}-{part['mm']}"
-    last_day = date(year, int(part["mm"]), monthrange(year, int(part["mm"]))[1])
-    _check_stage(part["stage"], part["payer"], last_day, profile)
+    _check_stage(part["stage"], part["payer"], last_day(period), profile)
     return NamedFile(
         name=name,
         canonical=stem.upper() + extension,
-        ogrn_mo=part["ogrn_mo"],
-        kpp_mo=part["kpp_mo"],
+        ogrn_mo=part.get("ogrn_mo", ""),
+        kpp_mo=part.get("kpp_mo", ""),
         period=period,
         number=part["number"],
         stage=part["stage"],
         payer=part["payer"],
         extension=extension,
+        parts=part,
+        register_id=rules.get("register", "").format_map(part),
     )
+
+
+def build(stage: str, parts: Mapping[str, str], extension: str, profile: Profile) -> NamedFile:
+    """The name of a file of this stage out of the parts of another name (and what is changed in them).
+
+    ``SetupError`` when the profile cannot name such a file.
+    """
+    try:
+        name = profile.stages[stage].name.format_map({**parts, "stage": stage}) + extension
+        return identify(name, profile)
+    except (KeyError, Refusal) as error:
+        raise SetupError(f"{profile.id}: no name for a file of stage {stage}: {error}") from None
+
+
+def _parts(stem: str, profile: Profile) -> dict[str, str] | None:
+    """The named parts of the first form that fits, with what the profile derives from them."""
+    fitting = ((match, stage) for mask, stage in profile.forms if (match := mask.fullmatch(stem)) is not None)
+    match, stage = next(fitting, (None, ""))
+    if match is None:
+        return None
+    part = {name: value or "" for name, value in match.groupdict().items()}
+    part.setdefault("stage", stage)
+    part.setdefault("number", "")
+    part.setdefault("payer", str(profile.data["name"]["all_payers"]))
+    for pair in profile.data["name"].get("pair", []):
+        there, back = pair["values"], {value: key for key, value in pair["values"].items()}
+        if pair["of"] in part:
+            part[pair["gives"]] = there.get(part[pair["of"]], "")
+        elif pair["gives"] in part:
+            part[pair["of"]] = back.get(part[pair["gives"]], "")
+    century = int(profile.data["name"]["century"])
+    return part | {"yyyy": str(century + int(part["yy"])), "stem": stem}
 
 
 def _check_length(name: str) -> None:
@@ -79,7 +111,7 @@ def _split(name: str, extensions: list[str]) -> tuple[str, str]:
     return name, ""
 
 
-def _check_characters(name: str, stem: str) -> None:
+def _check_characters(name: str, stem: str, signs: str) -> None:
     if _RESERVED.fullmatch(stem.split(".")[0].strip()):
         raise refuse("NAME_CHARS", found="a name reserved by Windows")
     for position, letter in enumerate(name, 1):  # first of all: it tells how the name was made
@@ -87,7 +119,7 @@ def _check_characters(name: str, stem: str) -> None:
             found = f"{_describe(letter)}: a letter in two parts, as macOS writes it"
             raise refuse("NAME_CHARS", f"position {position}", found=found)
     for position, letter in enumerate(name, 1):
-        if letter.isascii() and (letter.isalnum() or letter == "."):
+        if letter.isascii() and (letter.isalnum() or letter == "." or letter in signs):
             continue
         place = f"position {position}"
         if letter in _TWINS:
@@ -103,15 +135,17 @@ def _describe(letter: str) -> str:
     return f"U+{ord(letter):04X}"
 
 
-def _check_stage(digit: str, payer: str, last_day: date, profile: Profile) -> None:
+def _check_stage(code: str, payer: str, last: date, profile: Profile) -> None:
     rules = profile.data["name"]
-    stage = profile.stages.get(digit)
+    stage = profile.stages.get(code)
     everyone = payer == rules["all_payers"]
+    if stage is not None and stage.payers == "any":
+        return
     if stage is None or (stage.payers == "all") != everyone:
-        raise refuse("NAME_STAGE", expected=" ".join(sorted(profile.stages)), found=digit + payer)
+        raise refuse("NAME_STAGE", expected=" ".join(sorted(profile.stages)), found=code + payer)
     if everyone:
         return
     if all(payer != one.code for one in profile.payers):
         raise refuse("NAME_SMO_UNKNOWN", found=payer)
-    if profile.payer_in(payer, last_day.replace(day=1), last_day) is None:
-        raise refuse("NAME_SMO_CLOSED", found=payer, expected=last_day.isoformat())
+    if profile.payer_in(payer, last.replace(day=1), last) is None:
+        raise refuse("NAME_SMO_CLOSED", found=payer, expected=last.isoformat())

@@ -1,26 +1,44 @@
-"""From a delivered file to a register that can be judged: container, document, header and control totals."""
+"""From a delivered file to a register that can be judged: container, members, canonical tables, header, totals."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import duckdb
 
-from oms_batch.errors import Problem, Refusal
+from oms_batch.errors import Problem, Refusal, SetupError, refuse
 from oms_batch.exchange import Profile
-from oms_batch.formats.container import Limits, open_register
+from oms_batch.formats import canon, reestr_xml
+from oms_batch.formats.container import Limits
 from oms_batch.formats.layout import load_layout
-from oms_batch.formats.reestr_xml import ReadLimits, ReadResult, read
-from oms_batch.model import NamedFile, parse_date, roubles
+from oms_batch.formats.members import Scratch, open_members
+from oms_batch.formats.reading import ReadLimits, ReadResult
+from oms_batch.intake import head
+from oms_batch.model import NamedFile
+
+Head = Callable[[duckdb.DuckDBPyConnection, NamedFile, Profile], list[Problem]]
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What was taken in: the container's kind and what the reader counted."""
+    """What was taken in: the container's kind, what the reader counted, which members there were."""
 
     kind: str
     result: ReadResult
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A file that is read together with the one delivered: its other half, or the register that it answers."""
+
+    stream: BinaryIO
+    size: int
+    named: NamedFile
 
 
 def read_register(
@@ -30,92 +48,74 @@ def read_register(
     profile: Profile,
     con: duckdb.DuckDBPyConnection,
     *,
-    scratch: BinaryIO | None = None,
+    scratch: Scratch | None = None,
     workers: int = 1,
     limits: Limits | None = None,
     cut: ReadLimits | None = None,
+    beside: Iterable[Beside] = (),
+    checked: bool = True,
 ) -> Taken:
-    """Open, read and check one delivered file; its tables are then in ``con``.
+    """Open, read and check one delivered file; its canonical tables are then in ``con``.
 
-    ``scratch`` takes the unpacked document and must stay open as long as it is spliced (memory when absent).
-    Raises ``Refusal``: ``FILE_…``, ``ZIP_…``, ``XML_…`` or all the ``HDR_…`` problems at once.
+    ``scratch(role)`` takes an unpacked member and must stay open as long as it is spliced (memory when absent).
+    ``checked`` off: the head is not compared, for an answer that is read over the register it speaks of.
+    Raises ``Refusal``: ``FILE_…``, ``ZIP_…``, ``XML_…``, ``DBF_…``, ``PAIR_MISSING`` or all ``HDR_…`` problems at once.
     """
-    with open_register(stream, size, profile.data["member"], limits, scratch) as opened:
-        layout = load_layout(profile.rules, profile.id, profile.data["layout"])
-        encodings = tuple(profile.data["encodings"])
-        result = read(opened.stream, layout, con, workers=workers, limits=cut, encodings=encodings)
-    problems = [*check_header(con, named, profile), *check_totals(con)]
+    place = scratch or (lambda _role: io.BytesIO())
+    streams: dict[str, BinaryIO] = {}
+    layouts: dict[str, str] = {}
+    with ExitStack() as stack:
+        kind, needed = "", set()
+        for one in (Beside(stream, size, named), *beside):
+            wanted = profile.members_of(one.named.stage)
+            opened = stack.enter_context(open_members(one.stream, one.size, wanted, one.named.parts, place, limits))
+            kind = kind or opened.kind
+            streams |= {role: found for role, found in opened.streams.items() if role not in streams}
+            needed |= {member.role for member in wanted if member.required}
+            side = {"layout": profile.stages[one.named.stage].layout}
+            layouts |= {
+                member.role: member.layout.format_map({**one.named.parts, **side})
+                for member in wanted
+                if member.role not in layouts
+            }
+        if missing := sorted(needed - set(streams)):
+            raise refuse("PAIR_MISSING", expected=" ".join(sorted(needed)), found=" ".join(missing))
+        read = _READERS[profile.data["format"]]
+        result = read(streams, {role: layouts[role] for role in streams}, profile, con, workers=workers, limits=cut)
+    canon.apply(con, profile.rules, profile.id, named)
+    checks = _HEADS.get(profile.data["format"], ()) if checked else ()
+    problems = [problem for check in checks for problem in check(con, named, profile)]
     if problems:
         raise Refusal(problems)
-    return Taken(opened.kind, result)
+    return Taken(kind, result, tuple(streams))
 
 
-def check_header(con: duckdb.DuckDBPyConnection, named: NamedFile, profile: Profile) -> list[Problem]:
-    """The head of the document against its name and the profile."""
-    row = con.execute("SELECT version, protocol, year, month, ogrn_mo, kpp_mo, plat_ogrn FROM register").fetchone()
-    assert row is not None  # body is required, so there is one
-    version, protocol, year, month, ogrn, kpp, payer_ogrn = row
-    problems = []
-    if protocol != profile.data["protocol"]:
-        problems.append(_differs("HDR_PROTOCOL", "body/@protocol", profile.data["protocol"], protocol))
-    if version not in profile.data["versions"]:
-        problems.append(_differs("HDR_VERSION", "body/@version", ", ".join(profile.data["versions"]), version))
-    period = f"{year:04d}-{month:02d}" if year is not None and month is not None else ""
-    if period != named.period:
-        problems.append(_differs("HDR_PERIOD", "body/@year, body/@month", named.period, period))
-    if ((ogrn or "").zfill(13), (kpp or "").zfill(9)) != (named.ogrn_mo, named.kpp_mo):
-        found = f"{ogrn or ''} {kpp or ''}"
-        problems.append(_differs("HDR_SENDER", "body/@ogrn_mo, body/@kpp_mo", f"{named.ogrn_mo} {named.kpp_mo}", found))
-    if profile.stages[named.stage].payers == "one":
-        letters = [one for one in profile.payers if one.code == named.payer]
-        expected = {one.ogrn for one in letters if _open_in(named.period, one.valid_from, one.valid_to)}
-        if payer_ogrn not in expected:
-            problems.append(_differs("HDR_PAYER", "bill/@ogrn_smo", ", ".join(sorted(expected)), payer_ogrn))
-    return problems
+def _reestr(
+    members: Mapping[str, BinaryIO],
+    layouts: Mapping[str, str],
+    profile: Profile,
+    con: duckdb.DuckDBPyConnection,
+    *,
+    workers: int = 1,
+    limits: ReadLimits | None = None,
+) -> ReadResult:
+    """The one document of the numbered exchange."""
+    ((role, stream),) = members.items()
+    layout = load_layout(profile.rules, profile.id, layouts[role])
+    encodings = tuple(profile.data["encodings"])
+    return reestr_xml.read(stream, layout, con, workers=workers, limits=limits, encodings=encodings)
 
 
-def _open_in(period: str, valid_from: object, valid_to: object) -> bool:
-    """Whether validity and the month touch each other."""
-    first, last = parse_date(period + "-01"), period + "-31"
-    return str(valid_from) <= last and (valid_to is None or str(valid_to) >= str(first))
+# How the bytes of each format become tables, and what is compared at its head afterwards.
+_READERS: Mapping[str, Any] = {
+    "reestr_xml": _reestr,
+}
+_HEADS: Mapping[str, tuple[Head, ...]] = {
+    "reestr_xml": (head.check_header, head.check_totals),
+}
 
 
-def check_totals(con: duckdb.DuckDBPyConnection) -> list[Problem]:
-    """Claimed sums in ``account_sum`` against the accounts, per ``type_acc``; per-capita lines against number × tariff.
-
-    A register in which some sum cannot be read is not compared: that account has its own finding.
-    """
-    if con.execute("SELECT count(*) FROM z_sl_sum WHERE suml IS NULL").fetchone() != (0,):
-        return _per_capita(con)
-    per_kind = "SELECT coalesce(type_acc, ''), CAST(sum({}) AS BIGINT) FROM {} GROUP BY 1"
-    claimed = dict(con.execute(per_kind.format("suml", "z_sl_sum")).fetchall())
-    stated = dict(con.execute(per_kind.format("amountl", "sum_t")).fetchall())
-    problems = []
-    if claimed and not stated:
-        problems.append(Problem("HDR_SUM", "account_elem_t", roubles(sum(claimed.values())), ""))
-    else:
-        for kind in sorted({*claimed, *stated}):
-            expected, found = claimed.get(kind, 0), stated.get(kind)
-            if expected != (found or 0):
-                place = f"account_elem_t/account_elem type_acc={kind}"
-                problems.append(Problem("HDR_SUM", place, roubles(expected), _shown(found)))
-    return problems + _per_capita(con)
-
-
-def _per_capita(con: duckdb.DuckDBPyConnection) -> list[Problem]:
-    rows = con.execute(
-        "SELECT line, CAST(n_all AS BIGINT) * t_all, amountl FROM sum_f WHERE n_all * t_all IS NOT NULL"
-        " AND amountl IS DISTINCT FROM CAST(n_all AS BIGINT) * t_all ORDER BY n"
-    ).fetchall()
-    return [
-        Problem("HDR_SUM", f"account_elem_f/account_elem line {line}", roubles(expected), _shown(found))
-        for line, expected, found in rows
-    ]
-
-
-def _shown(kopecks: int | None) -> str:
-    return "" if kopecks is None else roubles(kopecks)
-
-
-def _differs(code: str, place: str, expected: str, found: str | None) -> Problem:
-    return Problem(code, place, expected, (found or "")[:60])
+def check_format(profile: Profile) -> None:
+    """``SetupError`` when the profile names a format that nobody reads."""
+    if profile.data["format"] not in _READERS:
+        raise SetupError(f"{profile.id}: format {profile.data['format']}")

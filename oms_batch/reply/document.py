@@ -11,6 +11,7 @@ import duckdb
 
 from oms_batch.errors import Fault
 from oms_batch.model import roubles
+from oms_batch.reply.answers import Part
 from oms_batch.reply.marks import (
     Account,
     Codes,
@@ -36,16 +37,6 @@ class HeadChange:
 
     def attributes(self) -> dict[str, str]:
         return {**({"ogrn_smo": self.plat_ogrn} if self.plat_ogrn else {}), **self.bill}
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Accounts and kopecks of a part: claimed and accepted, and both per ``type_acc``."""
-
-    accounts: int
-    claimed: int
-    accepted: int
-    types: dict[str, tuple[int, int]]
 
 
 def write_part(

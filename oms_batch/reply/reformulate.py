@@ -10,7 +10,8 @@ import duckdb
 
 from oms_batch.errors import Fault, Problem
 from oms_batch.model import roubles
-from oms_batch.reply.document import Part, has_table, part_totals, write_part
+from oms_batch.reply.answers import Part
+from oms_batch.reply.document import has_table, part_totals, write_part
 from oms_batch.reply.marks import Codes
 from oms_batch.reply.splice import CHUNK, splice
 

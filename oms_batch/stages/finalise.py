@@ -20,7 +20,7 @@ def work(data: dict[str, Any]) -> dict[str, Any]:
         judged = judging.judge(bench, line, payer=bench.named.payer)
         _apply(bench, order.options.get("decisions", []))
         with bench.timed("answer"):
-            telling.answer(bench, judged, order.named.canonical, "TRUE")
+            telling.answer(bench, judged, order.named, order.partner, "TRUE")
         with bench.timed("report"):
             telling.report(bench, judged)
             telling.receipt(bench, judged, line)

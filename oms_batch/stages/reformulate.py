@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, cast
 from oms_batch.errors import Fault
 from oms_batch.model import Totals, WorkOrder, WorkResult
 from oms_batch.reply import reformulate, verify
+from oms_batch.reply.answers import OpenOut
 from oms_batch.reply.manifest import as_json
 from oms_batch.reply.marks import Codes
 from oms_batch.stages import heard
@@ -46,6 +47,10 @@ def _write(bench: Bench, codes: Codes) -> dict[str, Any]:
     """The new document, proved by the independent verifier before it may leave."""
     named = bench.named
 
+    def make(open_out: OpenOut) -> dict[str, Any]:
+        with open_out(bench.profile.members[0].name) as out:
+            return cut(out)
+
     def cut(out: BinaryIO) -> dict[str, Any]:
         with bench.source() as source:
             return reformulate.reformulate(
@@ -68,7 +73,7 @@ def _write(bench: Bench, codes: Codes) -> dict[str, Any]:
         if bench.totals(f"pay = '{codes.refused}'").accounts == 0:
             forward(bench)
             return cut(cast(BinaryIO, _Nowhere()))
-        manifest: dict[str, Any] = bench.put_register(named.canonical, bench.order.partner, cut, prove)
+        manifest: dict[str, Any] = bench.put_register(named.canonical, bench.order.partner, make, prove)
         return manifest
 
 

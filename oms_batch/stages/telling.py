@@ -2,79 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import BinaryIO
+
+import duckdb
 
 from oms_batch.errors import Fault
-from oms_batch.exchange import Hop
+from oms_batch.exchange import Hop, Payer
 from oms_batch.i18n import pick
-from oms_batch.reply import flk, manifest, page, workbook
+from oms_batch.model import NamedFile
+from oms_batch.reply import manifest, page, reestr, workbook
 from oms_batch.reply import receipt as receipts
-from oms_batch.reply.document import HeadChange, Part, write_part
+from oms_batch.reply.answers import Ask, OpenOut, Part
 from oms_batch.reply.rows import About
 from oms_batch.stages.judging import Judged, refused_totals, status_of
-from oms_batch.stages.workbench import Bench, last_day
+from oms_batch.stages.workbench import Bench
+
+Writer = Callable[[duckdb.DuckDBPyConnection, Mapping[str, BinaryIO], OpenOut, Ask], Part]
+# Who writes the members of an answer, by format; a stage of the profile may name another one.
+_WRITERS: Mapping[str, Writer] = {"reestr_xml": reestr.write}
 
 
-def reply_name(bench: Bench, stage: str, payer: str) -> str:
-    """The name of the received file with another stage and payer; the extension stays."""
-    named = bench.named
-    stem = named.canonical.removesuffix(named.extension)
-    return f"{stem[: -len(named.suffix)]}{stage}{payer}{named.extension}"
-
-
-def answer(bench: Bench, judged: Judged, name: str, keep: str, plat_ogrn: str = "") -> Part:
-    """Write one register of the answer: the received document, the accounts of ``keep``, marked.
+def answer(bench: Bench, judged: Judged, told: NamedFile, partner: str, keep: str, payer: Payer | None = None) -> Part:
+    """Write one file of the answer: the received register, the accounts of ``keep``, marked.
 
     What leaves is counted against the verdicts: an account lost on the way is our fault and stops the answer.
     """
+    profile, order = bench.profile, bench.order
+    ask = Ask(
+        named=bench.named,
+        told=told,
+        keep=keep,
+        mark=True,
+        payer=payer,
+        profile=profile,
+        texts=judged.texts,
+        codes=judged.codes,
+        received_at=bench.received_at,
+        own=order.own,
+        encoding=bench.encoding,
+        options={"plan": judged.plan, "rulebook": judged.book.fingerprint, "received_at": order.received_at},
+    )
+    write = _WRITERS[profile.stages[told.stage].writer or profile.data["format"]]
 
-    def write(out: BinaryIO) -> Part:
-        with bench.source() as source:
-            return write_part(
-                bench.con,
-                source,
-                out,
-                keep=keep,
-                head=HeadChange(plat_ogrn=plat_ogrn),
-                mark=True,
-                flk=_flk(bench, judged, name, keep),
-                texts=judged.texts,
-                codes=judged.codes,
-                encoding=bench.encoding,
-            )
+    def put(open_out: OpenOut) -> Part:
+        with ExitStack() as stack:
+            sources = {role: stack.enter_context(bench.source(role)) for role in bench.documents}
+            return write(bench.con, sources, open_out, ask)
 
-    part: Part = bench.put_register(name, bench.order.partner, write)
+    part: Part = bench.put_register(told.canonical, partner, put)
     row = bench.con.execute(f"SELECT count(*) FROM z_sl JOIN verdicts v ON v.z_sl_n = z_sl.n WHERE {keep}").fetchone()
     if row is None or part.accounts != row[0]:
         raise Fault("an answer does not hold the accounts of its verdicts")
     return part
-
-
-def _flk(bench: Bench, judged: Judged, name: str, keep: str) -> Any:
-    own, named = bench.order.own, bench.named
-    head = flk.FlkHead(
-        version=bench.profile.data["versions"][-1],
-        year=named.period[:4],
-        month=named.period[5:],
-        type=named.stage,
-        creator="oms-batch",
-        org_name=own.get("name", ""),
-        org_ogrn=own["ogrn"],
-        org_kpp=own.get("kpp", ""),
-        datetime=bench.order.received_at,
-        comment=judged.book.fingerprint,
-    )
-    return flk.flk_element(
-        bench.con,
-        head,
-        judged.plan,
-        judged.texts,
-        filename=name,
-        provider=named.ogrn_mo,
-        day=last_day(named.period),
-        keep=keep,
-        encoding=bench.encoding,
-    )
 
 
 def report(bench: Bench, judged: Judged, partner: str | None = None) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, BinaryIO
 
 import duckdb
@@ -15,8 +14,9 @@ from oms_batch import clock, i18n
 from oms_batch.errors import Fault
 from oms_batch.exchange import Hop, Profile, load_profile
 from oms_batch.formats import container
-from oms_batch.intake import register
-from oms_batch.model import NamedFile, Reply, Totals, WorkOrder
+from oms_batch.intake import names, register
+from oms_batch.model import NamedFile, Reply, Totals, WorkOrder, last_day
+from oms_batch.reply.answers import OpenOut
 from oms_batch.ruledata import RuleData
 from oms_batch.store import fsio, tables
 from oms_batch.store.tables import save
@@ -31,13 +31,13 @@ def key_of(alias: str) -> str:
 
 @dataclass
 class Bench:
-    """One register on the table: its document on disk, its tables, and the time each step took."""
+    """One register on the table: its members on disk by role, its tables, and the time each step took."""
 
     order: WorkOrder
     profile: Profile
     named: NamedFile
     con: duckdb.DuckDBPyConnection
-    document: str
+    documents: Mapping[str, str]
     encoding: str
     seconds: dict[str, float] = field(default_factory=dict)
     replies: list[Reply] = field(default_factory=list)
@@ -64,9 +64,9 @@ class Bench:
             raise Fault("totals: no row")
         return Totals(int(row[0]), int(row[1]))
 
-    def source(self) -> BinaryIO:
-        """The document as it was received, unpacked."""
-        return fsio.open_read(self.document)
+    def source(self, role: str = "") -> BinaryIO:
+        """A member as it was received, unpacked; the first one unless its role is told."""
+        return fsio.open_read(self.documents[role] if role else next(iter(self.documents.values())))
 
     def put(self, name: str, partner: str, kind: str, write: Callable[[BinaryIO], object]) -> Reply:
         """Write one file of the answer into the box, synced and hashed; replies go out in this order."""
@@ -84,28 +84,37 @@ class Bench:
         self,
         name: str,
         partner: str,
-        write: Callable[[BinaryIO], Any],
+        write: Callable[[OpenOut], Any],
         prove: Callable[[BinaryIO], object] = lambda _document: None,
     ) -> Any:
-        """Write a register document, prove it, and pack it as the extension of its name asks.
+        """Write the members of a register, prove the first, and pack them as the extension of the file's name asks.
 
-        Gives what ``write`` gives; what ``prove`` raises stops the answer before it is packed.
+        ``write`` opens each member by its name. Gives what ``write`` gives; what ``prove`` raises stops the answer
+        before it is packed.
         """
-        plain = f"{self.order.scratch}/out-{len(self.replies)}.xml"
-        with fsio.create(plain) as out:
-            told = write(out)
-        with fsio.open_read(plain) as document:
-            prove(document)
+        made: dict[str, str] = {}
+
+        @contextmanager
+        def open_out(member: str) -> Iterator[BinaryIO]:
+            made[member] = f"{self.order.scratch}/out-{len(self.replies)}-{len(made)}"
+            with fsio.create(made[member]) as out:
+                yield out
+
+        told = write(open_out)
+        for plain in list(made.values())[:1]:
+            with fsio.open_read(plain) as document:
+                prove(document)
         kind = self.profile.data["containers"][name[name.rindex(".") :]]
         level, workers = int(self.order.options.get("zip_level", 6)), int(self.order.limits.get("workers", 1))
 
         def pack(out: BinaryIO) -> None:
-            with fsio.open_read(plain) as document:
-                member = self.profile.data["member"]
-                container.pack(kind, member, document, out, self.received_at, level, workers)
+            with ExitStack() as stack:
+                members = [(member, stack.enter_context(fsio.open_read(plain))) for member, plain in made.items()]
+                container.pack_members(kind, members, out, self.received_at, level, workers)
 
         self.put(name, partner, "answer", pack)
-        fsio.unlink(plain)
+        for plain in made.values():
+            fsio.unlink(plain)
         return told
 
 
@@ -126,24 +135,18 @@ def workbench(
 ) -> Iterator[Bench]:
     """Read the register of an order, or one of its related files, and keep it on the table.
 
-    ``source`` is the path of a packed file, ``label`` tells several registers of one order apart.
+    ``source`` is the path of a packed file, ``label`` tells several registers of one order apart. With the order's
+    own file its other half is read, and of an answer that does not repeat its accounts the file that it answers.
     Raises ``Refusal`` with all that makes the file unreadable.
     """
     i18n.set_language(order.lang)
     profile = load_profile(order.profile, RuleData(order.options.get("overlay", "")))
-    packed_path, document = source or order.source, f"{order.scratch}/{label}.xml"
     con = tables.open_tables(f"{order.scratch}/{label}.duckdb", order.limits)
     started = clock.monotonic()
-    about, limits = named or order.named, _container_limits(order)
+    about = named or order.named
     try:
-        with fsio.open_read(packed_path) as packed, fsio.create(document) as unpacked:
-            size = fsio.stat_open(packed).size
-            workers = int(order.limits.get("workers", 1))
-            taken = register.read_register(
-                packed, size, about, profile, con, scratch=unpacked, workers=workers, limits=limits
-            )
-        bare = taken.kind == "xml"
-        bench = Bench(order, profile, about, con, packed_path if bare else document, taken.result.encoding)
+        taken, documents = _read(order, profile, about, source, label, con)
+        bench = Bench(order, profile, about, con, documents, taken.result.encoding)
         bench.seconds["unpack"] = clock.monotonic() - started - taken.result.seconds
         bench.seconds["read"] = taken.result.seconds
         yield bench
@@ -151,16 +154,49 @@ def workbench(
         con.close()
 
 
+def _read(
+    order: WorkOrder, profile: Profile, about: NamedFile, source: str, label: str, con: duckdb.DuckDBPyConnection
+) -> tuple[register.Taken, dict[str, str]]:
+    """Read the members of a file, and of what belongs to it; gives where each of them lies unpacked."""
+    documents: dict[str, str] = {}
+    files = [(source or order.source, about)]
+    over = not source and "over" in order.related
+    for key in ("pair", "over"):
+        if not source and key in order.related:
+            files.append((order.related[key], names.identify(order.related[f"{key}_name"], profile)))
+    with ExitStack() as stack:
+
+        def scratch(role: str) -> BinaryIO:
+            documents[role] = f"{order.scratch}/{label}-{role}"
+            return stack.enter_context(fsio.create(documents[role]))
+
+        opened = []
+        for path, one in files:
+            stream = stack.enter_context(fsio.open_read(path))
+            opened.append(register.Beside(stream, fsio.stat_open(stream).size, one))
+        first, *others = opened
+        taken = register.read_register(
+            first.stream,
+            first.size,
+            first.named,
+            profile,
+            con,
+            scratch=scratch,
+            workers=int(order.limits.get("workers", 1)),
+            limits=_container_limits(order),
+            beside=others,
+            checked=not over,
+        )
+    for path, one in files:  # a bare document is read where it lies
+        for member in profile.members_of(one.stage)[:1]:
+            documents.setdefault(member.role, path)
+    return taken, {role: documents[role] for role in taken.roles}
+
+
 def _container_limits(order: WorkOrder) -> container.Limits:
     most = container.Limits()
     packed, raw = (int(order.limits.get(name, 0)) << 20 for name in ("packed_mb", "raw_mb"))
     return container.Limits(packed or most.packed, raw or most.raw, most.ratio)
-
-
-def last_day(period: str) -> date:
-    """The last day of a period ``YYYY-MM``."""
-    year, month = int(period[:4]), int(period[5:])
-    return date(year, month, monthrange(year, month)[1])
 
 
 def effects_path(order: WorkOrder) -> str:

@@ -172,7 +172,7 @@ def _register(con: sa.Connection, job: sa.RowMapping) -> int:
     found = con.execute(sa.select(registers.c.id).where(registers.c.name == name)).scalar()
     if found is not None:
         return int(found)
-    mo = "-".join(name.split("-")[:2])
+    mo = name.rsplit("-", 2)[0]
     new = con.execute(sa.insert(registers).values(name=name, period=job["period"], sender_mo=mo))
     return int(new.inserted_primary_key[0]) if new.inserted_primary_key else 0
 

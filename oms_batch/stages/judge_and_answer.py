@@ -1,0 +1,124 @@
+"""A register is judged and answered: by the fund per payer and to the MO, by the payer in one file or in two.
+
+What happens, in order: read · is it what was let through before · identify · judge · every file of the answer ·
+report · receipt · effects. Which files an answer has, and which accounts stand in each, is data of the profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from oms_batch.errors import Fault, WrongState
+from oms_batch.exchange import FUND, MO, PAYER, ROLES, Hop, Payer
+from oms_batch.intake import names
+from oms_batch.model import NamedFile, WorkOrder, last_day
+from oms_batch.stages import judging, proving, telling
+from oms_batch.stages.workbench import Bench, hop_of, workbench
+
+
+def work(data: dict[str, Any]) -> dict[str, Any]:
+    """Answer the register of the order; raises ``Refusal`` when it is refused as a whole."""
+    order = WorkOrder.from_json(data)
+    with workbench(order) as bench:
+        line = hop_of(order, bench.profile)
+        proving.nothing_flagged(bench, line)
+        proving.proved(bench)
+        judged = judging.judge(bench, line, payer=_only_payer(bench))
+        with bench.timed("answer"):
+            for stage in line.emits:
+                _answer(bench, judged, line, stage)
+        with bench.timed("report"):
+            telling.report(bench, judged)
+            telling.receipt(bench, judged, line)
+        return judging.result(bench, line, judged).as_json()
+
+
+def _only_payer(bench: Bench) -> str:
+    """The payer that the file itself names; empty: identification finds it for each account."""
+    everyone = bench.profile.data["name"]["all_payers"]
+    return "" if bench.named.payer == everyone else bench.named.payer
+
+
+def _answer(bench: Bench, judged: judging.Judged, line: Hop, stage: str) -> None:
+    """All files of one stage of the answer; together they hold every account that this stage is for."""
+    told = _told(bench, line, stage)
+    which = _kept(told)
+    accounts = 0
+    for payer, where in _payers(bench, stage):
+        named = _name(bench, stage, payer)
+        partner = _partner(bench, line, told, named)
+        accounts += telling.answer(bench, judged, named, partner, f"{which} AND {where}", payer).accounts
+    payers = " OR ".join(where for _payer, where in _payers(bench, stage)) or "FALSE"
+    row = bench.con.execute(f"SELECT count(*) FROM verdicts v WHERE {which} AND ({payers})").fetchone()
+    if row is None or accounts != row[0]:
+        raise Fault("the answers do not hold every account of the register")
+
+
+def _told(bench: Bench, line: Hop, stage: str) -> Hop:
+    """The line of the profile for the file that we emit: who gets it, and what it says of an account."""
+    ours = {line.receiver, *({PAYER} if line.receiver != MO else ())}
+    for one in bench.profile.hops:
+        if one.stage == stage and one.sender in ours:
+            return one
+    raise Fault(f"no line of the profile for an answer of stage {stage}")
+
+
+def _kept(told: Hop) -> str:
+    """Which accounts a file of this stage holds: the refused, the passed, or both."""
+    if told.holds:
+        return {"passed": "NOT v.refused", "refused": "v.refused", "all": "TRUE"}[told.holds]
+    if bool(told.passed) == bool(told.refused):
+        return "TRUE"
+    return "NOT v.refused" if told.passed else "v.refused"
+
+
+def _payers(bench: Bench, stage: str) -> list[tuple[Payer | None, str]]:
+    """The payers of this stage's files with the condition on their accounts; of a zero register all that are told."""
+    described, named, profile = bench.profile.stages[stage], bench.named, bench.profile
+    if described.payers != "one":
+        return [(None, "TRUE")]
+    day = last_day(named.period)
+    if only := _only_payer(bench):
+        return [(profile.payer_in(only, day.replace(day=1), day), "TRUE")]
+    return [(one, f"v.payer = '{one.code}'") for one in _found_payers(bench) if one.kind in described.kinds]
+
+
+def _found_payers(bench: Bench) -> Iterator[Payer]:
+    profile, day = bench.profile, last_day(bench.named.period)
+    rows = bench.con.execute("SELECT DISTINCT payer FROM verdicts WHERE payer IS NOT NULL ORDER BY 1").fetchall()
+    # an account of an earlier month may belong to a payer who has closed since
+    closed = {one.code: one for one in profile.payers}
+    for (code,) in rows:
+        yield profile.payer_in(code, day.replace(day=1), day) or closed[code]
+    if not rows:
+        kind = profile.data["zero"]["answer_to"]
+        yield from sorted(
+            (one for one in profile.payers if one.kind == kind and one.open_on(day)), key=lambda one: one.code
+        )
+
+
+def _name(bench: Bench, stage: str, payer: Payer | None) -> NamedFile:
+    parts = dict(bench.named.parts)
+    if payer is not None:
+        parts["payer"] = payer.code
+    elif bench.profile.stages[stage].payers == "all":
+        parts["payer"] = bench.profile.data["name"]["all_payers"]
+    return names.build(stage, parts, bench.named.extension, bench.profile)
+
+
+def _partner(bench: Bench, line: Hop, told: Hop, named: NamedFile) -> str:
+    """The folder of who gets this file: he who sent us the register, or another partner by his codes."""
+    if told.receiver == line.sender:
+        return bench.order.partner
+    for one in bench.order.options["partners"]:
+        role = ROLES[one["role"]]
+        codes = {one.get(key, "") for key in ("letter", "code", "smo")} - {""}
+        fits = {
+            MO: role == MO and named.mo in codes | {f"{one['ogrn']}-{one['kpp']}"},
+            FUND: role == FUND,
+            PAYER: role != MO and named.payer in codes,
+        }
+        if fits[told.receiver]:
+            return str(one["folder"])
+    raise WrongState("PARTNER_UNKNOWN", named.suffix)
