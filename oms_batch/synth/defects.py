@@ -45,6 +45,35 @@ class Defect:
         return any(severity == "reject" for _, severity, _ in self.gives)
 
 
+def _resum_parts(root: Node) -> None:
+    """The account's sums become the true sums of its services, part by part."""
+    total: dict[str, int] = {}
+    for elem in root.all("manipulations/manipulation/sum/elem"):
+        kind = elem.attributes["type_acc"]
+        total[kind] = total.get(kind, 0) + int(elem.attributes["suml"].replace(".", ""))
+    for elem in root.all("sum/elem"):
+        text = roubles(total[elem.attributes["type_acc"]])
+        elem.attributes |= {"suml": text, "sum": text}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Where a format keeps what changes speak of: by default the one of protocol Reestr.
+
+    ``dates``: attributes that move with an account; ``identity``: path and attribute of what is an account's own;
+    ``stem``: how many signs of the key (the last of ``identity``) stand in the keys of all its parts;
+    ``start``, ``end``: path and attribute of the days of care; ``polis``: path of the policy below the person.
+    """
+
+    dates: tuple[str, ...] = ("curestart", "cureend", "date_1", "date_2")
+    identity: tuple[tuple[str, str], ...] = ((".", "n_pp"), (".", "n_card"), (".", "xkey"))
+    stem: int = 23
+    start: tuple[str, str] = (".", "curestart")
+    end: tuple[str, str] = (".", "cureend")
+    polis: str = "polises/polis"
+    resum: Callable[[Node], None] = _resum_parts
+
+
 @dataclass(slots=True)
 class Site:
     """Where a defect is planted: the patient with all his accounts, the account meant, and values for ``{places}``."""
@@ -54,6 +83,11 @@ class Site:
     others: list[Node]
     values: dict[str, str] = field(default_factory=dict)
     former: Node | None = None  # the same account as billed in the earlier register
+    dialect: Dialect = field(default_factory=Dialect)
+
+    def own(self, node: Node, place: tuple[str, str]) -> str:
+        """The text at a path and attribute of an account."""
+        return node.first(place[0]).attributes[place[1]]
 
 
 def catalogue(profile: Profile) -> tuple[Defect, ...]:
@@ -92,7 +126,8 @@ def suits(defect: Defect, site: Site) -> bool:
 
     ``fits`` may ask: ``accounts`` (how many the person has, exactly), ``turn`` (which account of the person, from 1),
     ``has`` (paths that must exist in the account), ``not_has`` (paths that must not), ``count`` (path → least number),
-    and any attribute as ``account.vg``, ``patient.sex``, ``polis.type_polis`` or ``values.age`` = list of values.
+    and any attribute as ``account.vg``, ``patient.sex``, ``polis.type_polis``, ``values.age`` or, below the account,
+    ``Z_SL.USL_OK`` = list of values.
     """
     return all(_holds(name, wanted, site) for name, wanted in defect.fits.items())
 
@@ -115,10 +150,10 @@ def _holds(name: str, wanted: Any, site: Site) -> bool:
     if where == "first":
         return bool(site.others) and site.others[0].attributes.get(attribute, "") in wanted
     if where == "polis":
-        polis = site.patient.all("polises/polis")
+        polis = site.patient.all(site.dialect.polis)
         return bool(polis) and polis[0].attributes.get(attribute, "") in wanted
-    node = {"account": site.account, "patient": site.patient}[where]
-    return node.attributes.get(attribute, "") in wanted
+    nodes = {"account": [site.account], "patient": [site.patient]}.get(where) or site.account.all(where)
+    return bool(nodes) and nodes[0].attributes.get(attribute, "") in wanted
 
 
 def apply(defect: Defect, site: Site) -> None:
@@ -202,46 +237,45 @@ def _plus(root: Node, change: Mapping[str, Any], _site: Site) -> None:
             node.attributes[name] = roubles(now + int(kopecks))
 
 
-def _resum(root: Node, _change: Mapping[str, Any], _site: Site) -> None:
+def _resum(root: Node, _change: Mapping[str, Any], site: Site) -> None:
     """Make the account's sums the true sums of its services again."""
-    total: dict[str, int] = {}
-    for elem in root.all("manipulations/manipulation/sum/elem"):
-        kind = elem.attributes["type_acc"]
-        total[kind] = total.get(kind, 0) + int(elem.attributes["suml"].replace(".", ""))
-    for elem in root.all("sum/elem"):
-        text = roubles(total[elem.attributes["type_acc"]])
-        elem.attributes |= {"suml": text, "sum": text}
+    site.dialect.resum(root)
 
 
 def _become(root: Node, change: Mapping[str, Any], site: Site) -> None:
     """The account becomes a copy of the person's first one (``first``) or of the one billed earlier (``former``).
 
-    Own keys, position and card number stay, apart from the attributes named in ``keep`` that come from the copy.
+    What is its own (keys, position, card number) stays, apart from the attributes named in ``keep`` that come from
+    the copy.
     """
     source = site.others[0] if change["become"] == "first" else site.former
     if source is None:
         raise LookupError("no account to copy")
-    own = root.attributes
-    old, new = source.attributes["xkey"][:23], own["xkey"][:23]
     keep = change.get("keep", ())
-    copy = source.copy(None if "xkey" in keep else lambda text: text.replace(old, new))
-    for name in ("n_pp", "n_card", "xkey"):
+    key, size = site.dialect.identity[-1], site.dialect.stem
+    rename = size and key[1] not in keep
+    old, new = site.own(source, key)[:size], site.own(root, key)[:size]
+    copy = source.copy((lambda text: text.replace(old, new)) if rename else None)
+    for path, name in site.dialect.identity:
         if name not in keep:
-            copy.attributes[name] = own[name]
+            copy.first(path).attributes[name] = site.own(root, (path, name))
     root.attributes, root.children = copy.attributes, copy.children
-    site.values |= {"d1": root.attributes["curestart"], "d2": root.attributes["cureend"]}
+    _days(root, site)
 
 
 def _move(root: Node, change: Mapping[str, Any], site: Site) -> None:
     """Move the account as a whole so that it starts on a day: its own dates, its services' and directions'."""
     start = date.fromisoformat(_value(str(change["move"]), site))
-    shift = start - date.fromisoformat(root.attributes["curestart"])
-    names = ("curestart", "cureend", "date_1", "date_2")
+    shift = start - date.fromisoformat(site.own(root, site.dialect.start))
     for node in root.walk():
-        for name in names:
+        for name in site.dialect.dates:
             if name in node.attributes:
                 node.attributes[name] = (date.fromisoformat(node.attributes[name]) + shift).isoformat()
-    site.values |= {"d1": root.attributes["curestart"], "d2": root.attributes["cureend"]}
+    _days(root, site)
+
+
+def _days(root: Node, site: Site) -> None:
+    site.values |= {"d1": site.own(root, site.dialect.start), "d2": site.own(root, site.dialect.end)}
 
 
 _VERBS: dict[str, Callable[[Node, Mapping[str, Any], Site], None]] = {

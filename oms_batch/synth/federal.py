@@ -171,10 +171,11 @@ def register(profile: Profile, spec: Spec) -> Register:
     ground = prepare(profile, spec)
     _, accounts, kopecks, _ = totals(ground.world, ground.patterns)
     whole = Totals(accounts, kopecks)
-    return _pair(ground, whole, _main(ground, whole), _persons(ground))
+    return pair(ground, whole, _main(ground, whole), _persons(ground))
 
 
-def _pair(ground: Ground, whole: Totals, main: Iterator[str], persons: Iterator[str]) -> Register:
+def pair(ground: Ground, whole: Totals, main: Iterator[str], persons: Iterator[str]) -> Register:
+    """Both documents out of their text."""
     encoding = ground.world.spec.encoding
     texts = blocks(main, encoding), blocks(persons, encoding)
     return Register(*texts, ground.name, ground.persons_name, whole, ground.code)
@@ -243,7 +244,7 @@ def again(profile: Profile, spec: Spec, what: Again) -> Register:
             yield write(pers(former, person(former.world, who)), former.shapes["PERS"], " ")
         yield PERSONS_TAIL
 
-    return _pair(ground, whole, main(), persons())
+    return pair(ground, whole, main(), persons())
 
 
 def _chosen(ground: Ground, ordinals: frozenset[int]) -> Iterator[tuple[int, list[Visit]]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from oms_batch.errors import SetupError
 from oms_batch.exchange import Profile
-from oms_batch.synth.defects import Defect, Site, apply, broken, catalogue, insured_rows, suits
+from oms_batch.synth.defects import Defect, Dialect, Site, apply, broken, catalogue, insured_rows, suits
 from oms_batch.synth.numbers import enp, mix
 from oms_batch.synth.people import Person, patient, person
 from oms_batch.synth.register import TAIL, Visit, blocks, fillings, frame, head, visits
@@ -41,10 +41,29 @@ class Planted:
     expected: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A wire format as planting sees it: how persons and accounts become trees, where keys and sums stand.
+
+    ``key`` is how the exchange knows an account; ``scene`` tells a pattern's register type; ``values`` are places
+    for defects that only the format knows, from the account and the person's first account.
+    """
+
+    patterns: Callable[[World], Patterns]
+    accounts: Callable[[World], Callable[[Person, Visit], Node]]
+    whole: Callable[[World, Person, list[Node]], Node]
+    key: Callable[[World, Node], str]
+    scene: Callable[[Node], str]
+    claimed: Callable[[Node], dict[str, int]]
+    values: Callable[[World, Node, Node], dict[str, str]]
+    dialect: Dialect
+
+
 @dataclass
-class _Field:
+class Field:
     """The state of one pass over the register: what is left to plant, and the material."""
 
+    form: Form
     world: World
     patterns: Patterns
     plan: Plan
@@ -62,11 +81,12 @@ def plant(profile: Profile, spec: Spec, plan: Plan) -> Planted:
     """
     world = build(profile, spec)
     patterns = work_out(world)
-    expected, parts = _survey(world, patterns, plan)
+    expected, parts = survey(ground(REESTR, world, patterns, plan))
     return Planted(blocks(_write(world, patterns, plan, parts), spec.encoding), expected)
 
 
-def _field(world: World, patterns: Patterns, plan: Plan) -> _Field:
+def ground(form: Form, world: World, patterns: Patterns, plan: Plan) -> Field:
+    """A fresh pass: everything is left to plant."""
     sides = (plan.side,) if plan.side == "final" else (plan.side, "both")
     chosen = [one for one in catalogue(world.profile) if one.side in sides]
     chosen = [one for one in chosen if plan.earlier is not None or not one.earlier]
@@ -76,104 +96,93 @@ def _field(world: World, patterns: Patterns, plan: Plan) -> _Field:
     if not plan.per_mille:  # the choosiest first, so that a small register has room for all
         chosen.sort(key=lambda one: -len(one.fits))
         left.update({one.name: plan.each for one in chosen})
-    return _Field(world, patterns, plan, chosen, left)
+    return Field(form, world, patterns, plan, chosen, left)
 
 
-def _walk(ground: _Field) -> Iterator[tuple[int, list[Visit], Site | None, Defect | None]]:
+def walk(field_: Field) -> Iterator[tuple[int, list[Visit], Site | None, Defect | None]]:
     """Persons with their accounts; a site and its defect where one is planted, not yet applied."""
-    fill = fillings(ground.world)
-    former = _former(ground)
-    for who, rows in visits(ground.world, ground.patterns):
+    former, account = _former(field_), field_.form.accounts(field_.world)
+    for who, rows in visits(field_.world, field_.patterns):
         found = None
-        if _wanted(ground, who):
-            found = _try(ground, person(ground.world, who), rows, fill, former)
+        if _wanted(field_, who):
+            found = _try(field_, person(field_.world, who), rows, account, former)
         yield (who, rows, *(found or (None, None)))
 
 
-def _wanted(ground: _Field, who: int) -> bool:
-    if ground.plan.per_mille:
-        return mix(ground.world.start ^ (who * 31 + 17)) % 1000 < ground.plan.per_mille
-    return ground.left.total() > 0
+def _wanted(field_: Field, who: int) -> bool:
+    if field_.plan.per_mille:
+        return mix(field_.world.start ^ (who * 31 + 17)) % 1000 < field_.plan.per_mille
+    return field_.left.total() > 0
 
 
-def _former(ground: _Field) -> Any:
-    """A function that gives a person's accounts of the earlier register; ``None`` without one."""
-    if ground.plan.earlier is None:
+def _former(field_: Field) -> Any:
+    """A function that gives a person's accounts of the earlier register with their keys; ``None`` without one."""
+    if field_.plan.earlier is None:
         return None
-    world = build(ground.world.profile, ground.plan.earlier)
-    patterns, fill = work_out(world), fillings(world)
-    stream = visits(world, patterns)
-    held: dict[int, list[Node]] = {}
+    form, world = field_.form, build(field_.world.profile, field_.plan.earlier)
+    stream, account = visits(world, form.patterns(world)), form.accounts(world)
+    held: dict[int, list[tuple[Node, str]]] = {}
 
-    def give(who: int) -> list[Node]:
-        while who not in held:
+    def give(one: Person) -> list[tuple[Node, str]]:
+        while one.ordinal not in held:
             found = next(stream, None)
             if found is None:
                 return []
-            if found[0] == who:
+            if found[0] == one.ordinal:
                 held.clear()
-                held[who] = [visit.pattern.node.copy(_filler(fill(visit))) for visit in found[1]]
-        return held[who]
+                nodes = [account(one, visit) for visit in found[1]]
+                held[one.ordinal] = [(node, form.key(world, node)) for node in nodes]
+        return held[one.ordinal]
 
     return give
 
 
-def _filler(values: dict[str, str]) -> Any:
-    return lambda text: text % values
-
-
-def _staged(ground: _Field, person_: Person, rows: list[Visit], scenes: tuple[str, ...]) -> list[Visit]:
+def _staged(field_: Field, person_: Person, rows: list[Visit], scenes: tuple[str, ...]) -> list[Visit]:
     """The same visits, with patterns of the register types that a defect asks for; none when that cannot be."""
     if not scenes:
         return rows
     if len(scenes) != len(rows):
         return []
     staged: list[Visit] = []
-    for visit, vg in zip(rows, scenes, strict=True):
-        pools = ground.patterns.first
-        fit = [one for one in pools[person_.child, person_.male] if one.node.attributes["vg"] == vg]
-        fit = fit or [one for pool in pools.values() for one in pool if one.node.attributes["vg"] == vg]
+    for visit, scene in zip(rows, scenes, strict=True):
+        pools = field_.patterns.first
+        fit = [one for one in pools[person_.child, person_.male] if field_.form.scene(one.node) == scene]
+        fit = fit or [one for pool in pools.values() for one in pool if field_.form.scene(one.node) == scene]
         staged.append(Visit(visit.ordinal, fit[person_.draw % len(fit)], SLOT * len(staged) + 1))
     return staged
 
 
-def _try(ground: _Field, one: Person, rows: list[Visit], fill: Any, former: Any) -> tuple[Site, Defect] | None:
-    earlier = former(one.ordinal) if former else []
+def _try(field_: Field, one: Person, rows: list[Visit], account: Any, former: Any) -> tuple[Site, Defect] | None:
+    form, world, plan = field_.form, field_.world, field_.plan
+    earlier = former(one) if former else []
     turn = mix(one.draw + 3) % len(rows)
-    order = ground.defects
+    order = field_.defects
     for step in range(len(order)):
-        defect = order[(ground.turn * bool(ground.plan.per_mille) + step) % len(order)]
-        if not ground.plan.per_mille and not ground.left[defect.name]:
+        defect = order[(field_.turn * bool(plan.per_mille) + step) % len(order)]
+        if not plan.per_mille and not field_.left[defect.name]:
             continue
-        staged = _staged(ground, one, rows, defect.scenes)
-        nodes = [visit.pattern.node.copy(_filler(fill(visit))) for visit in staged]
+        nodes = [account(one, visit) for visit in _staged(field_, one, rows, defect.scenes)]
         at = int(defect.fits["turn"]) - 1 if "turn" in defect.fits else turn
         if at >= len(nodes) or (defect.unit == "person" and len(nodes) > 1) or (defect.earlier and at >= len(earlier)):
             continue
         others = [node for place, node in enumerate(nodes) if place != at]
-        whole = patient(ground.world, one, nodes)
-        site = Site(whole, nodes[at], others, _values(ground.world, one, nodes[at], nodes[0], at))
-        site.former = earlier[at] if at < len(earlier) else None
-        site.values["former_key"] = site.former.attributes["xkey"] if site.former else ""
+        values = _values(world, one, at) | form.values(world, nodes[at], nodes[0])
+        site = Site(form.whole(world, one, nodes), nodes[at], others, values, dialect=form.dialect)
+        site.former, former_key = earlier[at] if at < len(earlier) else (None, "")
+        site.values["former_key"] = former_key
         if suits(defect, site):
-            ground.left[defect.name] -= not ground.plan.per_mille
-            ground.turn += step + 1
+            field_.left[defect.name] -= not plan.per_mille
+            field_.turn += step + 1
             return site, defect
     return None
 
 
-def _values(world: World, one: Person, account: Node, first: Node, at: int) -> dict[str, str]:
+def _values(world: World, one: Person, at: int) -> dict[str, str]:
     stranger = person(world, one.ordinal + 3_000_000)
     later = [payer for payer in world.profile.payers if payer.kind != "fund" and payer.ogrn != one.ogrn_smo]
     return {
         "turn": str(at + 1),
         "previous_code": f"{one.ordinal:09d}",
-        "first_start": first.attributes["curestart"],
-        "first_end": first.attributes["cureend"],
-        "first_key": first.attributes["xkey"],
-        "first_position": first.attributes["n_pp"],
-        "d1": account.attributes["curestart"],
-        "d2": account.attributes["cureend"],
         "first": world.first.isoformat(),
         "last": world.last.isoformat(),
         "born": one.born.isoformat(),
@@ -197,6 +206,27 @@ def _values(world: World, one: Person, account: Node, first: Node, at: int) -> d
         "ogrn_other": later[0].ogrn,
         "fund": world.fund.ogrn,
         "mo": world.ogrn_mo,
+    }
+
+
+def _accounts(world: World) -> Callable[[Person, Visit], Node]:
+    fill = fillings(world)
+
+    def account(_one: Person, visit: Visit) -> Node:
+        values = fill(visit)
+        return visit.pattern.node.copy(lambda text: text % values)
+
+    return account
+
+
+def _account_values(_world: World, account: Node, first: Node) -> dict[str, str]:
+    return {
+        "first_start": first.attributes["curestart"],
+        "first_end": first.attributes["cureend"],
+        "first_key": first.attributes["xkey"],
+        "first_position": first.attributes["n_pp"],
+        "d1": account.attributes["curestart"],
+        "d2": account.attributes["cureend"],
         "key": account.attributes["xkey"][:23],
     }
 
@@ -213,8 +243,21 @@ def claimed(account: Node) -> dict[str, int]:
     return found
 
 
-def _survey(world: World, patterns: Patterns, plan: Plan) -> tuple[dict[str, Any], Counter[str]]:
-    ground = _field(world, patterns, plan)
+REESTR = Form(
+    work_out,
+    _accounts,
+    patient,
+    lambda _world, account: account.attributes.get("xkey", ""),
+    lambda pattern: pattern.attributes["vg"],
+    claimed,
+    _account_values,
+    Dialect(),
+)
+
+
+def survey(field_: Field) -> tuple[dict[str, Any], Counter[str]]:
+    """What a receiver must find (see ``plant``), and the kopecks of the whole register by part."""
+    form, world = field_.form, field_.world
     accounts: dict[str, list[dict[str, Any]]] = {}
     planted: dict[str, str] = {}
     earlier: dict[str, str] = {}
@@ -222,19 +265,19 @@ def _survey(world: World, patterns: Patterns, plan: Plan) -> tuple[dict[str, Any
     by_rule: Counter[str] = Counter()
     parts: Counter[str] = Counter()
     refused = kopecks = count = 0
-    for _, rows, site, defect in _walk(ground):
+    for _, rows, site, defect in walk(field_):
         own = Counter({"1": sum(one.pattern.base for one in rows), "2": sum(one.pattern.extra for one in rows)})
         count += len(rows)
         if site is not None and defect is not None:
             apply(defect, site)
-            now = claimed(site.account)
-            own = sum((Counter(claimed(node)) for node in site.others), Counter(now))
-            key = site.account.attributes.get("xkey", "")
+            now = form.claimed(site.account)
+            own = sum((Counter(form.claimed(node)) for node in site.others), Counter(now))
+            key = form.key(world, site.account)
             accounts[key] = [
                 {"rule": code, "severity": severity, "count": times} for code, severity, times in defect.gives
             ]
             if defect.state and site.former is not None:
-                earlier[site.former.attributes["xkey"]] = defect.state
+                earlier[site.values["former_key"]] = defect.state
             if (changed := insured_rows(defect, site)) is not None:
                 differ[site.values["own_enp"]] = changed
             planted[key] = defect.name
@@ -243,10 +286,10 @@ def _survey(world: World, patterns: Patterns, plan: Plan) -> tuple[dict[str, Any
                 refused += 1
                 kopecks += sum(now.values())
         parts.update(own)
-    if missing := sorted(name for name, times in ground.left.items() if times):
+    if missing := sorted(name for name, times in field_.left.items() if times):
         raise SetupError(f"synth: no room to plant {', '.join(missing)}")
     return {
-        "side": plan.side,
+        "side": field_.plan.side,
         "accounts": accounts,
         "planted": planted,
         "earlier": earlier,
@@ -260,7 +303,7 @@ def _survey(world: World, patterns: Patterns, plan: Plan) -> tuple[dict[str, Any
 def _write(world: World, patterns: Patterns, plan: Plan, parts: Counter[str]) -> Iterator[str]:
     yield head(world, parts)
     fill = fillings(world)
-    for who, rows, site, defect in _walk(_field(world, patterns, plan)):
+    for who, rows, site, defect in walk(ground(REESTR, world, patterns, plan)):
         if site is not None and defect is not None:
             apply(defect, site)
             yield render(site.patient, "  ")
