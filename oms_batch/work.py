@@ -69,6 +69,8 @@ def _run(site: Site, job: dict[str, Any]) -> Handled:
     except SetAside as aside:
         return quarantine_job(site, job, aside)
     except Refusal as refusal:
+        if refusal.code == "PAIR_MISSING" and way.hop.pair:  # its other half may still come by itself
+            return _park(site, job, "PAIR", way.hop.pair)
         return refuse_job(site, job, refusal)
     except sandbox.Limit as limit:
         return _too_much(site, job, limit, attempt)
@@ -160,10 +162,15 @@ def make_order(site: Site, job: dict[str, Any], named: NamedFile, way: Route) ->
 def _related(site: Site, named: NamedFile, line: Hop) -> dict[str, str]:
     """Other files that this one is judged together with: its sibling that waits, the fund's copy."""
     found: dict[str, str] = {}
-    if line.with_:
-        sibling = ledger.find_job(site.ledger, named.register, line.with_, named.payer, ("parked",))
+    for key, stage in (("with", line.with_), ("pair", line.pair)):
+        sibling = ledger.find_job(site.ledger, named.register, stage, named.payer, ("parked",)) if stage else None
         if sibling is not None:
-            found |= {"with": sibling["original"], "with_name": sibling["name"], "with_job": str(sibling["id"])}
+            found |= {key: sibling["original"], f"{key}_name": sibling["name"], f"{key}_job": str(sibling["id"])}
+    if line.over:
+        sent = ledger.find_file(site.ledger, named.register, line.over, payer_of(site, line.over, named), "out")
+        if sent is None:
+            raise WrongState("AFTER", line.over)
+        found |= {"over": sent["path"], "over_name": sent["name"]}
     if line.proved_by == ROLES[site.settings.role]:
         own = ledger.find_file(site.ledger, named.register, line.stage, named.payer, "out")
         if own is not None:
@@ -189,7 +196,7 @@ def _limits(site: Site) -> sandbox.Limits:
 def _commit(site: Site, job: dict[str, Any], named: NamedFile, order: WorkOrder, result: WorkResult) -> Handled:
     """The one point: verdicts, account effects, outbox and audit in one transaction."""
     boxed = [_boxed(site, order, reply) for reply in result.replies]
-    companions = [int(order.related["with_job"])] if "with_job" in order.related else []
+    companions = [int(order.related[key]) for key in ("with_job", "pair_job") if key in order.related]
     profile = site.profile
     ledger.answer(
         site.ledger,

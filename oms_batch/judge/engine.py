@@ -170,6 +170,8 @@ def _one_pass(state: _Run, run_pass: str, kept: int, refused_whole: bool) -> Non
             state.put(rule, "skipped", reason=REGISTER_REFUSED)
         elif condition is None:
             state.put(rule, "skipped", reason=NOT_IN_FORCE)
+        elif not rule.mandatory and state.tables.lacks(rule.on, rule.parts()):
+            state.put(rule, "skipped", reason=NOT_IN_LAYOUT)
         elif missing:
             needs = missing & set(rule.needs)
             if rule.mandatory:

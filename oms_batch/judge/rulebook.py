@@ -79,13 +79,14 @@ def _rules_of_set(rules: RuleData, set_name: str, tables: Tables) -> Iterable[Ru
     for file in rules.list(set_name, ".toml"):
         yield _rule_file(rules, file, set_name, tables)
     if rules.exists(f"{set_name}/fields.csv"):
-        for rule in field_rules(rules, f"{set_name}/fields.csv", set_name, tables.columns):
+        for line in field_rules(rules, f"{set_name}/fields.csv", set_name, tables.columns):
+            rule = _where_possible(line, tables)
             _known_table(rule, tables)
             yield rule
 
 
 def _rule_file(rules: RuleData, file: str, set_name: str, tables: Tables) -> Rule:
-    rule = make_rule(rules.toml(file), file, set_name)
+    rule = _where_possible(make_rule(rules.toml(file), file, set_name), tables)
     stem = file.rsplit("/", 1)[-1]
     if not stem.startswith(rule.code.replace(".", "_") + "_"):
         raise SetupError(f"{file}: code: the file name must start with the code and say what is wrong")
@@ -94,6 +95,12 @@ def _rule_file(rules: RuleData, file: str, set_name: str, tables: Tables) -> Rul
     if not rule.built_in:
         _known_table(rule, tables)
     return rule
+
+
+def _where_possible(rule: Rule, tables: Tables) -> Rule:
+    """A rule that all profiles share is asked only where the layout has what it speaks of."""
+    shared = rule.set_name.split("/")[0] == COMMON
+    return rule.model_copy(update={"mandatory": False}) if shared and tables.lacks(rule.on, rule.parts()) else rule
 
 
 def _known_table(rule: Rule, tables: Tables) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from oms_batch.errors import SetupError
+from oms_batch.formats import canon
+from oms_batch.judge.sqlguard import Parts
 from oms_batch.ruledata import RuleData
 
 ACCOUNT, PERSON, REGISTER = "z_sl", "pers", "register"
@@ -92,6 +94,7 @@ FINDINGS: dict[str, str] = {
     "line": "INTEGER",
     "refuses": "VARCHAR",
 }
+IDENT_AND_FACTS = ("ident", "facts", "person_of", "param")
 PARAM: dict[str, str] = {"name": "VARCHAR", "value": "VARCHAR"}
 
 
@@ -113,6 +116,13 @@ class Tables:
             found.append(above)
         return found
 
+    def lacks(self, on: str, parts: Parts) -> bool:
+        """Whether a text speaks of a table or column that this layout has not."""
+        beside = set(IDENT_AND_FACTS)
+        missing = {on, *(table for table in parts.tables if not table.startswith("book_"))} - set(self.columns) - beside
+        known = ((table, column) for table, column in parts.columns if table in self.columns)
+        return bool(missing) or any(column not in self.columns[table] for table, column in known)
+
     def ddl(self, table: str) -> str:
         """``CREATE TABLE`` of one table."""
         return create_table(table, self.columns[table])
@@ -127,6 +137,8 @@ def create_table(table: str, columns: Mapping[str, str]) -> str:
 @lru_cache(maxsize=8)
 def load_tables(rules: RuleData, profile: str) -> Tables:
     """Tables of the layout that the profile names; ``SetupError`` when the layout is not there."""
+    if canon.has_canon(rules, profile):
+        return _canonical(canon.describe(rules, profile))
     layout = rules.toml(f"{profile}/profile.toml").get("layout", "")
     name = f"{profile}/layouts/{layout}.csv"
     rows = rules.table(name)
@@ -149,6 +161,12 @@ def load_tables(rules: RuleData, profile: str) -> Tables:
             optional.update((table, column) for column in derived if column.startswith(("sum", "ds")))
     parents = {table: above for path, table in elements.items() if (above := _above(path, elements)) and above != table}
     return Tables(columns, parents, frozenset(optional))
+
+
+def _canonical(found: canon.Canon) -> Tables:
+    """Tables that a script makes: anything in them but the keys may be absent."""
+    optional = {(table, name) for table, columns in found.columns.items() for name in columns if name not in _KEYS}
+    return Tables(found.columns, found.parents, frozenset(optional))
 
 
 def _folded_loosely(path: str, elements: Mapping[str, str], loose: set[str]) -> bool:

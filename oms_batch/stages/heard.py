@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Any
 
@@ -15,29 +16,35 @@ from oms_batch.reply.document import has_table
 from oms_batch.reply.marks import Codes
 from oms_batch.stages.workbench import Bench, key_of
 
+_BOOK = re.compile(r"\bbook_([a-z0-9_]+)")
+
 
 def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes, last: date) -> None:
     """Make the table ``heard``: one row per account of the answer.
 
-    ``withheld`` is in kopecks, ``defect`` the number as the answer writes it, ``coded`` whether that
-    number is in the book of defects on the day of the account (``last`` where it has no day that can be
-    read). ``marked``: it carries ``smo``.
+    ``withheld`` is in kopecks, ``defect`` the number as the answer writes it (or, where it writes the federal code,
+    that code's number), ``coded`` whether it is in the book of defects on the day of the account (``last`` where it
+    has no day that can be read). ``marked``: the answer says something of it.
     """
-    books.load_books(con, profile.rules, profile.id, ["defects"])
+    said = _said(con, profile)
+    books.load_books(con, profile.rules, profile.id, sorted({"defects", *_BOOK.findall(said)}))
     con.execute(
         f"""CREATE OR REPLACE TABLE heard AS
-        WITH said AS ({_said(con)}), first AS (
-            SELECT z_sl_n, arg_min(defect, (rank, n)) AS defect,
+        WITH said AS ({said}), first AS (
+            SELECT z_sl_n, arg_min(COALESCE(defect, ''), (rank, n)) AS defect,
+                arg_min(COALESCE(kod, ''), (rank, n)) AS kod,
                 arg_min(rule, (rank, n)) FILTER (rule <> '') AS rule FROM said GROUP BY z_sl_n
         ), account AS (
             SELECT z.* REPLACE ({key_of("z")} AS xkey),
                 row_number() OVER (PARTITION BY {key_of("z")} ORDER BY z.n) AS nth,
-                COALESCE(z.pay, '') AS paid, first.defect AS said_defect, first.rule AS said_rule
+                COALESCE(z.pay, '') AS paid, first.defect AS said_defect, first.kod AS said_kod,
+                first.rule AS said_rule
             FROM z_sl z LEFT JOIN first ON first.z_sl_n = z.n
         ), coded AS (
             -- several rows of the book may be in force for one number: the account stays one
-            SELECT a.n, min(d.kod) AS kod FROM account a JOIN book_defects d
-                ON d.osn = a.said_defect AND COALESCE(a.date_z_2, $last) >= d.valid_from
+            SELECT a.n, min(d.kod) AS kod, min(d.osn) AS osn FROM account a JOIN book_defects d
+                ON (d.osn = a.said_defect OR (a.said_defect = '' AND d.kod = a.said_kod))
+                AND COALESCE(a.date_z_2, $last) >= d.valid_from
                 AND (d.valid_to IS NULL OR COALESCE(a.date_z_2, $last) <= d.valid_to)
             GROUP BY a.n
         )
@@ -48,22 +55,26 @@ def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes, last
             a.paid = $refused AS whole,
             CASE a.paid WHEN $refused THEN COALESCE(a.sumv, 0)
                 WHEN $partly THEN COALESCE(a.sumv, 0) - COALESCE(a.sump, 0) ELSE 0 END AS withheld,
-            COALESCE(a.said_defect, '') AS defect, COALESCE(d.kod, '') AS kod, COALESCE(a.said_rule, '') AS rule,
+            COALESCE(NULLIF(a.said_defect, ''), d.osn, '') AS defect, COALESCE(d.kod, '') AS kod,
+            COALESCE(a.said_rule, '') AS rule,
             d.kod IS NOT NULL AS coded
         FROM account a LEFT JOIN coded d ON d.n = a.n""",
         {"refused": codes.refused, "partly": codes.partly, "last": last},
     )
 
 
-def _said(con: duckdb.DuckDBPyConnection) -> str:
+def _said(con: duckdb.DuckDBPyConnection, profile: Profile) -> str:
     """Every defect that the answer names: in the account's own marks first, then in the protocol."""
+    own = f"{profile.id}/heard.sql"
+    if profile.rules.exists(own):
+        return profile.rules.read(own).decode("utf-8")
     parts = [
-        f"SELECT z_sl_n, {rank} AS rank, n, {name} AS defect, '' AS rule FROM {name}"
+        f"SELECT z_sl_n, {rank} AS rank, n, {name} AS defect, '' AS kod, '' AS rule FROM {name}"
         for rank, name in enumerate(("an_mes", "an_sum", "an_ps"))
     ]
     if has_table(con, "flk_fact"):
         parts.append(
-            """SELECT z.n, CASE WHEN f.defect_code IS NULL THEN 9 ELSE 5 END, f.n, f.defect_code, f.test
+            """SELECT z.n, CASE WHEN f.defect_code IS NULL THEN 9 ELSE 5 END, f.n, f.defect_code, '', f.test
             FROM flk_fact f JOIN z_sl z ON z.xkey = f.acc"""
         )
     return " UNION ALL ".join(parts)
