@@ -1,4 +1,4 @@
-"""Reads a document of the federal formats block by block through one parser, and says what is wrong with its structure."""
+"""Reads a document of federal form block by block through one parser, and says what is wrong with its structure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A document of the federal formats, tag by tag: a state machine over its layout that says what is wrong and hands on rows.
+"""A document of federal form, tag by tag: a state machine over its layout that says what is wrong, and hands on rows.
 
 This is the one place that judges structure; the fast reader only takes what is surely right and leaves the rest to it.
 """
@@ -23,7 +23,7 @@ SHOWN = 200  # characters of a bad value that a finding keeps
 
 @dataclass(slots=True)
 class Fault:
-    """One structural fault. ``table`` and ``row``: the nearest row it belongs to (from 1; 0 and blank above all rows)."""
+    """One structural fault. ``table`` and ``row``: the nearest row that it belongs to (from 1; 0, blank: none)."""
 
     rule: str
     element: str
@@ -95,6 +95,12 @@ class Watch:
     def end(self, plan: Plan, at: int) -> None:
         """It ends; ``at`` is the byte where its end tag begins."""
 
+    def part(self, plan: Plan, at: int) -> None:
+        """A child of the root that is no row begins."""
+
+    def part_end(self, plan: Plan, at: int) -> None:
+        """It ends; ``at`` is the byte where its end tag begins."""
+
     def fault(self, rule: str, plan: Plan, element: str, value: str, line: int) -> None:
         """Something is wrong at ``plan`` or in the row that it belongs to."""
         self.faults.append(Fault(rule, element, value[:SHOWN], line))
@@ -124,7 +130,7 @@ class Machine:
         parser.ordered_attributes = True
         parser.buffer_text = True
         parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
-        _refusals(parser, self)
+        refusals(parser, lambda: self.lines)
         start, end = self._handlers(parser)
         parser.StartElementHandler = start
         parser.EndElementHandler = end
@@ -173,6 +179,8 @@ class Machine:
             self.here, self.last, self.seen = kid.nothing() if nil else kid, -1, 0
             if kid.one.starts_row:
                 watch.begin(kid, line(), parser.CurrentByteIndex + self.shift)
+            elif len(stack) == 1:
+                watch.part(kid, parser.CurrentByteIndex + self.shift)
 
         def end(_name: str) -> None:
             nonlocal leaf, void, nil
@@ -212,6 +220,8 @@ class Machine:
                         watch.fault(MISSING, here, kid.one.path, "", line())
             if here.one.starts_row:
                 watch.end(here, parser.CurrentByteIndex + self.shift)
+            elif len(stack) == 1:
+                watch.part_end(here, parser.CurrentByteIndex + self.shift)
             if stack:
                 self.here, self.last, self.seen = stack.pop()
             else:
@@ -314,13 +324,15 @@ def _cdata(inside: Callable[[], bool], chars: list[str], line: Callable[[], int]
     return cdata
 
 
-def _refusals(parser: Any, machine: Machine) -> None:
+def refusals(parser: Any, before: Callable[[], int]) -> None:
+    """Refuse declarations and processing instructions; ``before``: lines before those that the parser counts."""
+
     def doctype(*_: object) -> None:
-        raise refuse("XML_DTD", f"line {parser.CurrentLineNumber + machine.lines}")
+        raise refuse("XML_DTD", f"line {parser.CurrentLineNumber + before()}")
 
     def instruction(target: str, _data: str) -> None:
         code = "XML_FOREIGN" if target == "xml-stylesheet" else "XML_MIXED"
-        raise refuse(code, f"line {parser.CurrentLineNumber + machine.lines}")
+        raise refuse(code, f"line {parser.CurrentLineNumber + before()}")
 
     parser.StartDoctypeDeclHandler = doctype
     parser.EntityDeclHandler = doctype

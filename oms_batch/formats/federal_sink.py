@@ -1,0 +1,135 @@
+"""Rows and faults of documents of federal form → the tables of the working DuckDB."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from oms_batch.formats.element_values import SAME_KEY
+from oms_batch.formats.elements import ACCOUNTS, Described, Layout, row_of
+from oms_batch.formats.federal_rows import PERSON, Table
+from oms_batch.formats.federal_walk import Fault
+from oms_batch.formats.sink import FINDINGS, SPOT
+
+_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
+_ARROW = {"VARCHAR": pa.string(), "DATE": pa.date32(), "BIGINT": pa.int64(), "INTEGER": pa.int32()}
+_FOUND = ("rule", "run_pass", "severity", "unit", "n", "z_sl_n", "pers_n", "element", "value", "line", "refuses")
+_FOUND_KINDS = (*[pa.string()] * 4, *[pa.int64()] * 3, pa.string(), pa.string(), pa.int32(), pa.string())
+
+
+def arrow_kind(sql: str) -> pa.DataType:
+    """The Arrow type of a column."""
+    match = _DECIMAL.fullmatch(sql)
+    return pa.decimal128(int(match[1]), int(match[2])) if match is not None else _ARROW[sql]
+
+
+class Sink:
+    """The tables of a profile in ``con``; ``counts``: rows per table so far."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, described: Described) -> None:
+        self.con = con
+        self.described = described
+        self.kinds = {
+            table: {name: arrow_kind(kind) for name, kind in columns.items()}
+            for table, columns in described.columns.items()
+        }
+        self.counts: dict[str, int] = {}
+        self.findings = 0
+        self.created: list[str] = []
+
+    def create(self) -> None:
+        """All tables, empty, with ``spot`` and ``findings``."""
+        made = {"findings": FINDINGS, "spot": SPOT}
+        for table, columns in self.described.columns.items():
+            made[table] = (
+                f'CREATE TABLE "{table}" ({", ".join(f"{chr(34)}{c}{chr(34)} {k}" for c, k in columns.items())})'
+            )
+        for table, statement in made.items():
+            self.con.execute(statement)
+            self.created.append(table)
+
+    def drop(self) -> None:
+        """Undo ``create`` and all that came after it; tables that stood there before stay."""
+        for table in self.created:
+            self.con.execute(f'DROP TABLE "{table}"')
+
+    def add(self, name: str, table: Table) -> None:
+        """Insert rows."""
+        rows = len(table.n)
+        if not rows:
+            return
+        self.counts[name] = self.counts.get(name, 0) + rows
+        data: dict[str, pa.Array] = {"n": pa.array(table.n), "line": pa.array(table.line).cast(pa.int32())}
+        for column, numbers in (("up_n", table.up), ("z_sl_n", table.account)):
+            data[column] = pa.array(numbers, mask=numbers == 0)
+        self._insert(name, pa.table(data | table.columns))
+
+    def add_faults(self, faults: Sequence[Fault], root: str) -> None:
+        """Structural findings. What is wrong above all rows belongs to the one row of ``root``."""
+        if not faults:
+            return
+        self.findings += len(faults)
+        rows = []
+        for one in faults:
+            refuses = "account" if one.account else "person" if one.person else "register"
+            place = (one.table or root, one.row or 1, one.account or None, one.person or None)
+            rows.append((one.rule, "structure", "reject", *place, one.element, one.value, one.line, refuses))
+        columns = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), _FOUND_KINDS, strict=True)]
+        self._insert("findings", pa.table(dict(zip(_FOUND, columns, strict=True))))
+
+    def add_spots(self, spots: Mapping[str, tuple[int, int]]) -> None:
+        """Places for splicing."""
+        self.con.executemany("INSERT INTO spot VALUES (?, ?, ?)", [(what, *place) for what, place in spots.items()])
+
+    def _insert(self, table: str, data: pa.Table) -> None:
+        self.con.register("_incoming", data)
+        names = ", ".join(f'"{name}"' for name in data.schema.names)
+        self.con.execute(f'INSERT INTO "{table}" ({names}) SELECT {names} FROM _incoming')  # noqa: S608 - our names
+        self.con.unregister("_incoming")
+
+    def check_keys(self, layout: Layout) -> None:
+        """A finding for each row whose key stands in another row before it, within the scope of the key."""
+        for one in layout.elements.values():
+            if not one.unique:
+                continue
+            parts = f'"{one.column}"' if layout.elements[one.unique].parent is None else f'up_n, "{one.column}"'
+            table = row_of(one)
+            doubled = f'SELECT {parts} FROM "{table}" WHERE "{one.column}" IS NOT NULL GROUP BY ALL HAVING count(*) > 1'  # noqa: S608
+            if not self.con.execute(f"SELECT 1 FROM ({doubled}) LIMIT 1").fetchall():  # noqa: S608
+                continue
+            rows = self.con.execute(
+                f"""SELECT n, z_sl_n, "{one.column}", line FROM "{table}" WHERE "{one.column}" IS NOT NULL
+                QUALIFY row_number() OVER (PARTITION BY {parts} ORDER BY n) > 1 ORDER BY n"""  # noqa: S608
+            ).fetchall()
+            faults = [
+                Fault(SAME_KEY, one.path, str(key), line, table, n, account or 0, n if table == PERSON else 0)
+                for n, account, key, line in rows
+            ]
+            self.add_faults(faults, layout.root.table)
+
+    def give_to_accounts(self) -> None:
+        """What is wrong with a record around its accounts (its number, the patient) is a finding of each of them."""
+        present = [table for table in ACCOUNTS if self.counts.get(table)]
+        for table in present:
+            self.con.execute(
+                f"""CREATE TEMP TABLE _shared AS SELECT f.rowid AS place, a.n AS account FROM findings f
+                JOIN "{table}" a ON a.up_n = f.n WHERE f.unit = 'zap' AND f.z_sl_n IS NULL"""  # noqa: S608
+            )
+            names = ", ".join(_FOUND)
+            told = names.replace("z_sl_n", "s.account").replace("refuses", "'account'")
+            self.con.execute(
+                f"INSERT INTO findings ({names}) SELECT {told} FROM _shared s JOIN findings f ON f.rowid = s.place"  # noqa: S608
+            )
+            self.con.execute("DELETE FROM findings WHERE rowid IN (SELECT place FROM _shared)")
+            self.con.execute("DROP TABLE _shared")
+        row = self.con.execute("SELECT count(*) FROM findings").fetchone()
+        self.findings = int(row[0]) if row else 0
+
+
+def whole(count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """1, 2, … as ordinals."""
+    return np.arange(1, count + 1, dtype=np.int64)
