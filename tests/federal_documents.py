@@ -1,0 +1,398 @@
+"""Small valid documents of the federal form (H, C, T, D and their L), and the tables that reading them gives.
+
+The little reader here is not the program's: it is what the tests of answers measure against.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+from lxml import etree
+
+TABLES = """
+CREATE TABLE register(n BIGINT, year INTEGER, month INTEGER, ogrn_mo VARCHAR, nschet VARCHAR, dschet DATE, code VARCHAR,
+    code_mo VARCHAR, plat VARCHAR, summav BIGINT, summap BIGINT);
+CREATE TABLE zap(n BIGINT, up_n BIGINT, z_sl_n BIGINT, line INTEGER, n_zap VARCHAR, pr_nov VARCHAR, id_pac VARCHAR,
+    vpolis VARCHAR, spolis VARCHAR, npolis VARCHAR, enp VARCHAR, smo VARCHAR, byte_from BIGINT, byte_to BIGINT);
+CREATE TABLE pers(n BIGINT, up_n BIGINT, line INTEGER, id_pac VARCHAR, fam VARCHAR, im VARCHAR, ot VARCHAR, dr DATE,
+    vpolis VARCHAR, spolis VARCHAR, npolis VARCHAR, enp VARCHAR, smo VARCHAR, byte_from BIGINT, byte_to BIGINT);
+CREATE TABLE z_sl(n BIGINT, up_n BIGINT, z_sl_n BIGINT, line INTEGER, pers_n BIGINT, xkey VARCHAR, idcase VARCHAR,
+    idsp VARCHAR, usl_ok VARCHAR, date_z_1 DATE, date_z_2 DATE, ds1 VARCHAR, oplata VARCHAR, pay VARCHAR, sumv BIGINT,
+    sump BIGINT, sank_it BIGINT, byte_from BIGINT, byte_to BIGINT);
+CREATE TABLE sl(n BIGINT, up_n BIGINT, z_sl_n BIGINT, line INTEGER, sl_id VARCHAR, nhistory VARCHAR, ed_col VARCHAR,
+    tarif BIGINT);
+CREATE TABLE usl(n BIGINT, up_n BIGINT, z_sl_n BIGINT, line INTEGER, idserv VARCHAR, sumv_usl BIGINT);
+CREATE TABLE sank(n BIGINT, up_n BIGINT, z_sl_n BIGINT, line INTEGER, s_code VARCHAR, s_sum BIGINT, s_tip VARCHAR,
+    s_osn VARCHAR);
+CREATE TABLE l_pers(n BIGINT, up_n BIGINT, line INTEGER, id_pac VARCHAR, byte_from BIGINT, byte_to BIGINT);
+CREATE TABLE spot(what VARCHAR, byte_from BIGINT, byte_to BIGINT);
+CREATE TABLE findings(rule VARCHAR, run_pass VARCHAR, severity VARCHAR, unit VARCHAR, n BIGINT, z_sl_n BIGINT,
+    pers_n BIGINT, element VARCHAR, value VARCHAR, line INTEGER, refuses VARCHAR);
+"""
+TYPES = {"H": ("3.2", "3.2"), "C": ("3.1", "3.1"), "T": ("3.1", "3.1"), "DO": ("3.1", "3.1")}  # versions: main, persons
+CODES = {"H": "1", "C": "2", "T": "3", "DO": "4"}
+
+
+@dataclass(frozen=True)
+class Account:
+    """One completed case: sums of its cases in kopecks, the person, and what an earlier stage put in."""
+
+    n: int
+    sums: tuple[int, ...] = (12550,)
+    person: int = 1
+    smo: str = ""
+    marks: str = ""
+    day: str = "2026-01-12"
+    more: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sumv(self) -> int:
+        return sum(self.sums)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A main document and that of its persons, with the name of the first."""
+
+    main: bytes
+    persons: bytes
+    name: str
+    kind: str
+
+
+def money(kopecks: int) -> str:
+    return f"{kopecks // 100}.{kopecks % 100:02d}"
+
+
+def tree(name: str, *inside: Any) -> etree._Element:
+    """An element: pairs (name, text) are leaves, those without a text are left out."""
+    node = etree.Element(name)
+    for one in inside:
+        if isinstance(one, tuple):
+            if one[1] is not None:
+                etree.SubElement(node, one[0]).text = str(one[1])
+        elif one is not None:
+            node.append(one)
+    return node
+
+
+def _patient(kind: str, one: Account) -> etree._Element:
+    new = kind == "H"
+    number = f"7600000000{one.person:06d}"
+    return tree(
+        "PACIENT",
+        ("ID_PAC", f"P{one.person}"),
+        ("VPOLIS", "3"),
+        ("NPOLIS", number if kind in ("C", "T") else None),
+        ("ENP", number if new or kind.startswith("D") else None),
+        ("SMO", one.smo or None),
+        ("NOVOR", "0"),
+    )
+
+
+def _service(kind: str, one: Account, place: int, kopecks: int) -> etree._Element:
+    prophylactic = kind.startswith("D")
+    team = tree("MR_USL_N", ("MR_N", "1"), ("PRVS", "17"), ("CODE_MD", "112-233-445 95"))
+    many = kind == "H" or prophylactic
+    return tree(
+        "USL",
+        ("IDSERV", f"{one.n}-{place}"),
+        ("LPU", "760001"),
+        ("LPU_1", "1"),
+        ("PODR", None if prophylactic else "12"),
+        ("PROFIL", None if prophylactic else "16"),
+        ("DET", None if prophylactic else "0"),
+        ("DATE_IN", one.day),
+        ("DATE_OUT", one.day),
+        ("P_OTK", "0" if prophylactic else None),
+        ("DS", None if prophylactic else "L42"),
+        ("CODE_USL", "601029"),
+        ("KOL_USL", None if prophylactic else "1.00"),
+        ("TARIF", money(kopecks)),
+        ("SUMV_USL", money(kopecks)),
+        ("PRVS", None if many else "17"),
+        ("CODE_MD", None if many else "112-233-445 95"),
+        team if many else None,
+        ("COMENTU", "a > b & <c>"),
+    )
+
+
+def _case(kind: str, one: Account, place: int, kopecks: int) -> etree._Element:
+    high, cancer, prophylactic = kind == "T", kind == "C", kind.startswith("D")
+    return tree(
+        "SL",
+        ("SL_ID", f"{one.n}/{place}"),
+        ("VID_HMP", "01.00.1.001" if high else None),
+        ("METOD_HMP", "1" if high else None),
+        ("LPU_1", "1"),
+        ("PODR", None if prophylactic else "12"),
+        ("PROFIL", None if prophylactic else "16"),
+        ("PROFIL_K", "1" if high else None),
+        ("DET", None if prophylactic else "0"),
+        ("TAL_D", one.day if high else None),
+        ("TAL_NUM", "1" if high else None),
+        ("TAL_P", one.day if high else None),
+        ("NHISTORY", f"история {one.n}"),
+        ("DATE_1", one.day),
+        ("DATE_2", one.day),
+        ("DS1", "C49.1" if cancer else "L42"),
+        ("C_ZAB", None if prophylactic or high else "1"),
+        ("DS_ONK", "0" if kind != "H" else None),
+        ("PR_D_N", "3" if prophylactic else None),
+        tree("CONS", ("PR_CONS", "0")) if cancer else None,
+        tree("ONK_SL", ("DS1_T", "6")) if cancer else None,
+        ("PRVS", None if prophylactic else "17"),
+        ("VERS_SPEC", None if prophylactic else "V021"),
+        ("IDDOKT", None if prophylactic else "112-233-445 95"),
+        ("ED_COL", "1.00"),
+        ("TARIF", money(kopecks)),
+        ("SUM_M", money(kopecks)),
+        _service(kind, one, place, kopecks),
+    )
+
+
+def _account(kind: str, one: Account) -> etree._Element:
+    prophylactic = kind.startswith("D")
+    node = tree(
+        "Z_SL",
+        ("IDCASE", one.n),
+        ("USL_OK", None if prophylactic else "3"),
+        ("VIDPOM", "13"),
+        ("FOR_POM", None if prophylactic else "3"),
+        ("NPR_MO", "760002" if kind == "T" else None),
+        ("NPR_DATE", one.day if kind == "T" else None),
+        ("LPU", "760001"),
+        ("VBR", "0" if prophylactic else None),
+        ("DATE_Z_1", one.day),
+        ("DATE_Z_2", one.day),
+        ("P_OTK", "0" if prophylactic else None),
+        ("RSLT_D", "1" if prophylactic else None),
+        ("RSLT", None if prophylactic else "314"),
+        ("ISHOD", None if prophylactic else "304"),
+        *(_case(kind, one, place, kopecks) for place, kopecks in enumerate(one.sums, 1)),
+        ("IDSP", "29"),
+        ("SUMV", money(one.sumv)),
+    )
+    for mark in etree.fromstring(f"<x>{one.marks}</x>"):
+        node.append(mark)
+    return node
+
+
+def documents(
+    accounts: Sequence[Account],
+    *,
+    kind: str = "H",
+    number: str = "1",
+    indent: str = "  ",
+    encoding: str = "windows-1251",
+    head: Mapping[str, str] | None = None,
+) -> Pair:
+    """The pair of an organisation's register for January 2026; ``head``: more elements of SCHET by name."""
+    versions, letter = TYPES[kind], "L" if kind == "H" else "L" + (kind if len(kind) == 1 else kind[1:])
+    rest = f"M760001T76_2601{number}"
+    more = dict(head or {})
+    main = tree(
+        "ZL_LIST",
+        tree(
+            "ZGLV",
+            ("VERSION", versions[0]),
+            ("DATA", "2026-02-02"),
+            ("FILENAME", kind + rest),
+            ("SD_Z", len(accounts)),
+        ),
+        tree(
+            "SCHET",
+            ("CODE", f"2601{CODES[kind]}0{number}"),
+            ("CODE_MO", "760001"),
+            ("YEAR", "2026"),
+            ("MONTH", "1"),
+            ("NSCHET", "12-Я"),
+            ("DSCHET", "2026-02-02"),
+            ("PLAT", more.get("PLAT")),
+            ("SUMMAV", money(sum(one.sumv for one in accounts))),
+            ("COMENTS", "Кедр & Ко"),
+            *((name, more.get(name)) for name in ("SUMMAP", "SANK_MEK", "SANK_MEE", "SANK_EKMP", "DISP")),
+        ),
+        *(tree("ZAP", ("N_ZAP", one.n), ("PR_NOV", "0"), _patient(kind, one), _account(kind, one)) for one in accounts),
+    )
+    people = sorted({one.person for one in accounts})
+    persons = tree(
+        "PERS_LIST",
+        tree(
+            "ZGLV",
+            ("VERSION", versions[1]),
+            ("DATA", "2026-02-02"),
+            ("FILENAME", letter + rest),
+            ("FILENAME1", kind + rest),
+        ),
+        *(
+            tree(
+                "PERS",
+                ("ID_PAC", f"P{n}"),
+                ("FAM", "Иванов"),
+                ("IM", "Пётр"),
+                ("W", "1"),
+                ("DR", f"1980-01-{n % 28 + 1:02d}"),
+            )
+            for n in people
+        ),
+    )
+    return Pair(as_bytes(main, indent, encoding), as_bytes(persons, indent, encoding), kind + rest, kind)
+
+
+def as_bytes(root: etree._Element, indent: str, encoding: str) -> bytes:
+    if indent:
+        etree.indent(root, space=indent)
+    return bytes(etree.tostring(root, encoding=encoding, xml_declaration=True))  # type: ignore[arg-type]
+
+
+# ---- the little reader ---------------------------------------------------------------------------
+
+
+def kopecks(value: str | None) -> int | None:
+    return None if value is None else int(Decimal(value) * 100)
+
+
+def tables_of(pair: Pair) -> duckdb.DuckDBPyConnection:
+    """The tables of a pair of documents, in memory."""
+    con = duckdb.connect()
+    con.execute(TABLES)
+    raw = pair.main
+    root = etree.fromstring(raw)
+    bill = root.find("SCHET")
+    assert bill is not None
+    text = {one.tag: one.text for one in bill}
+    sums = [kopecks(text.get(name)) for name in ("SUMMAV", "SUMMAP")]
+    about = [text.get(name) for name in ("NSCHET", "DSCHET", "CODE", "CODE_MO", "PLAT")]
+    con.execute("INSERT INTO register VALUES (1, 2026, 1, '760001', ?, ?, ?, ?, ?, ?, ?)", [*about, *sums])
+    spots = {"zglv": _span(raw, b"ZGLV"), "schet": _span(raw, b"SCHET")}
+    spots["list"] = (spots["schet"][1], raw.rindex(b"</ZL_LIST"))
+    spots["l_zglv"] = _span(pair.persons, b"ZGLV")
+    spots["l_list"] = (spots["l_zglv"][1], pair.persons.rindex(b"</PERS_LIST"))
+    con.executemany("INSERT INTO spot VALUES (?, ?, ?)", [[what, *span] for what, span in spots.items()])
+    people: dict[str, int] = {}
+    for n, (start, end) in enumerate(_spans(pair.persons, b"PERS"), 1):
+        node = etree.fromstring(_declared(pair.persons, start, end))
+        id_pac = node.findtext("ID_PAC")
+        con.execute("INSERT INTO l_pers VALUES (?, 1, 1, ?, ?, ?)", [n, id_pac, start, end])
+    key = f"{int(text['YEAR'] or 0):04d}{int(text['MONTH'] or 0):02d}-{text['CODE']}-"
+    n = 0
+    for up, (start, end) in enumerate(_spans(raw, b"ZAP"), 1):
+        node = etree.fromstring(_declared(raw, start, end))
+        who = {one.tag: one.text for one in node.find("PACIENT")}  # type: ignore[union-attr]
+        person = people.setdefault(who["ID_PAC"] or "", len(people) + 1)
+        policy = [who.get(name) for name in ("ID_PAC", "VPOLIS", "SPOLIS", "NPOLIS", "ENP", "SMO")]
+        con.execute(
+            "INSERT INTO zap VALUES (?, 1, NULL, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [up, node.findtext("N_ZAP"), node.findtext("PR_NOV"), *policy, start, end],
+        )
+        if person == len(people) and not con.execute("SELECT 1 FROM pers WHERE n = ?", [person]).fetchone():
+            con.execute(
+                "INSERT INTO pers VALUES (?, 1, 1, ?, 'Иванов', 'Пётр', NULL, NULL, ?, ?, ?, ?, ?, 0, 0)",
+                [person, *policy],
+            )
+        places = [(start + a, start + b) for a, b in _spans(raw[start:end], b"Z_SL")]
+        for one, (first, last) in zip(node.findall("Z_SL"), places, strict=True):
+            n += 1
+            _account_rows(con, n, up, person, key, one, first, last)
+    return con
+
+
+def _account_rows(
+    con: duckdb.DuckDBPyConnection, n: int, up: int, person: int, key: str, one: etree._Element, start: int, end: int
+) -> None:
+    idcase, oplata = one.findtext("IDCASE"), one.findtext("OPLATA")
+    con.execute(
+        "INSERT INTO z_sl VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            *(n, person, n, person, f"{key}{idcase}", idcase, one.findtext("IDSP"), one.findtext("USL_OK")),
+            *(one.findtext("DATE_Z_1"), one.findtext("DATE_Z_2"), one.findtext("SL/DS1"), oplata, oplata),
+            *(kopecks(one.findtext(name)) for name in ("SUMV", "SUMP", "SANK_IT")),
+            *(start, end),
+        ],
+    )
+    for case in one.findall("SL"):
+        con.execute(
+            "INSERT INTO sl SELECT COALESCE(max(n), 0) + 1, ?, ?, 1, ?, ?, ?, ? FROM sl",
+            [n, n, *(case.findtext(name) for name in ("SL_ID", "NHISTORY", "ED_COL")), kopecks(case.findtext("TARIF"))],
+        )
+        for service in case.findall("USL"):
+            con.execute(
+                "INSERT INTO usl SELECT (SELECT COALESCE(max(n), 0) + 1 FROM usl), max(n), ?, 1, ?, ? FROM sl",
+                [n, service.findtext("IDSERV"), kopecks(service.findtext("SUMV_USL"))],
+            )
+    for block in one.findall("SANK"):
+        con.execute(
+            "INSERT INTO sank SELECT COALESCE(max(n), 0) + 1, ?, ?, 1, ?, ?, ?, ? FROM sank",
+            [
+                n,
+                n,
+                block.findtext("S_CODE"),
+                kopecks(block.findtext("S_SUM")),
+                block.findtext("S_TIP"),
+                block.findtext("S_OSN"),
+            ],
+        )
+
+
+def _span(raw: bytes, name: bytes) -> tuple[int, int]:
+    return _spans(raw, name)[0]
+
+
+def _spans(raw: bytes, name: bytes) -> list[tuple[int, int]]:
+    pattern = re.compile(rb"<" + name + rb"(?=[\s>]).*?</" + name + rb"\s*>", re.S)
+    return [found.span() for found in pattern.finditer(raw)]
+
+
+def _declared(raw: bytes, start: int, end: int) -> bytes:
+    head = re.match(rb"<\?xml[^>]*\?>", raw)
+    return (head[0] if head else b"") + raw[start:end]
+
+
+# ---- what the judge would say ----------------------------------------------------------------------
+
+
+def verdict(con: duckdb.DuckDBPyConnection, *rows: tuple[Any, ...]) -> None:
+    """The table of verdicts: (z_sl_n, refused, rule, defect, kod, withheld, payer)."""
+    con.execute(
+        """CREATE TABLE IF NOT EXISTS verdicts(z_sl_n BIGINT, pers_n BIGINT, xkey VARCHAR, idcase VARCHAR, sumv BIGINT,
+        refused BOOLEAN, rule VARCHAR, defect VARCHAR, kod VARCHAR, withheld BIGINT, payer VARCHAR)"""
+    )
+    for n, *told in rows:
+        con.execute(
+            "INSERT INTO verdicts SELECT n, pers_n, xkey, idcase, sumv, ?, ?, ?, ?, ?, ? FROM z_sl WHERE n = ?",
+            [*told, n],
+        )
+
+
+def finding(
+    con: duckdb.DuckDBPyConnection,
+    rule: str,
+    z_sl_n: int | None,
+    *,
+    unit: str = "z_sl",
+    n: int | None = None,
+    element: str = "z_sl.rslt",
+    value: str = "",
+    severity: str = "reject",
+    pers_n: int | None = None,
+) -> None:
+    """A row of findings."""
+    con.execute(
+        "INSERT INTO findings VALUES (?, 'sense', ?, ?, ?, ?, ?, ?, ?, 7, 'account')",
+        [rule, severity, unit, n if n is not None else z_sl_n, z_sl_n, pers_n, element, value],
+    )
+
+
+def found(con: duckdb.DuckDBPyConnection, *rows: tuple[int, str | None, bool]) -> None:
+    """The table of identification: (z_sl_n, smo, ambiguous)."""
+    con.execute("CREATE TABLE ident(z_sl_n BIGINT, pers_n BIGINT, smo VARCHAR, found BOOLEAN, ambiguous BOOLEAN)")
+    con.executemany(
+        "INSERT INTO ident SELECT n, pers_n, $smo, $smo IS NOT NULL, $two FROM z_sl WHERE n = $n",
+        [{"n": n, "smo": smo, "two": two} for n, smo, two in rows],
+    )
