@@ -18,7 +18,7 @@ from oms_batch.errors import SetupError
 from oms_batch.model import parse_date
 
 TYPES = ("text", "code", "date", "money", "quantity", "int")
-MISSING, EXTRA, WRONG, LONG, TWICE, NOT_ALLOWED, ORDER, SAME_KEY = (f"S.00.00{n}0" for n in (1, 2, 3, 4, 5, 7, 8, 9))
+MISSING, EXTRA, WRONG, LONG, TWICE, NOT_ALLOWED, ORDER, SAME_KEY = (f"S.00.0{n:02d}0" for n in (1, 2, 3, 4, 5, 7, 10, 11))
 WHITE = " \t\r\n"
 _NUMBER = re.compile(r"[+-]?(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))")
 _SIZE_TEXT = re.compile(r"([0-9]+)\.\.([0-9]*)( trim)?")
