@@ -99,7 +99,7 @@ def _field(row: Mapping[str, str], place: str) -> DbfField:
         raise SetupError(f"{place}: size {size!r}.{decimals!r}")
     wide = int(size)
     wrong = (kind in "DL" and size != _SIZES[kind]) or (kind in "NF" and wide > LONGEST_NUMBER)
-    if table or column or type_:
+    if table or column:
         wrong |= not (_NAME.fullmatch(table) and _NAME.fullmatch(column)) or type_ not in TYPES
         wrong |= type_ == "date" and kind != "D" and not (kind == "C" and wide in (8, 10))
         wrong |= type_ in ("money", "quantity", "int") and kind not in "NFC"

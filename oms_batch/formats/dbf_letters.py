@@ -20,6 +20,7 @@ CLEAR = 10  # so many times more letters of one page than of the other
 ENOUGH = 500
 # Signs of cp1251 that Russian text does hold (Ё № « » quotes and dashes): they speak for neither page.
 _NEUTRAL = (0x85, 0x93, 0x94, 0x96, 0x97, 0xA0, 0xA8, 0xAB)
+_NEUTRAL_OEM = (0xF8, 0xFA, 0xFC, 0xFF)  # the same of cp866: ° · № and the hard blank
 # What is no letter and no sign of a text: line drawing, letters of other alphabets that stand where the other page
 # has its letters. A text with them was written in the other page.
 _ODD = {
@@ -37,7 +38,8 @@ def count(data: npt.NDArray[np.uint8]) -> Counts:
 
 def _sides(counts: Counts) -> tuple[int, int]:
     oem = int(counts[0x80:0xB0].sum()) - int(counts[list(_NEUTRAL)].sum())
-    return oem, int(counts[0xC0:0xE0].sum()) + int(counts[0xF2:0x100].sum())
+    ansi = int(counts[0xC0:0xE0].sum()) + int(counts[0xF2:0x100].sum()) - int(counts[list(_NEUTRAL_OEM)].sum())
+    return oem, ansi
 
 
 def enough(counts: Counts) -> bool:
