@@ -92,6 +92,7 @@ class Hop:
     over: str = ""
     pair: str = ""
     holds: str = ""
+    when: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,13 @@ class Profile:
         return hash((self.id, self.rules))
 
     @cached_property
-    def forms(self) -> tuple[tuple[re.Pattern[str], str], ...]:
-        """The forms of names, each with the stage that it means (empty: the name says its stage itself)."""
+    def forms(self) -> tuple[tuple[re.Pattern[str], str, str], ...]:
+        """The forms of names: mask, the stage that it means (empty: the name says it itself), form of the register."""
+        usual = self.data["name"].get("register", "")
         rows = self.data["name"].get("form") or [{"mask": self.data["name"]["mask"]}]
-        return tuple((re.compile(row["mask"], re.ASCII), row.get("stage", "")) for row in rows)
+        return tuple(
+            (re.compile(row["mask"], re.ASCII), row.get("stage", ""), row.get("register", usual)) for row in rows
+        )
 
     @cached_property
     def members(self) -> tuple[Member, ...]:
@@ -135,7 +139,9 @@ class Profile:
 
     @cached_property
     def hops(self) -> tuple[Hop, ...]:
-        return tuple(_hop(row) for row in self.data["hop"])
+        """The lines that hold for the way of work which the profile has set (``[mek]``)."""
+        way = self.data.get("mek", {}).get("by", "")
+        return tuple(_hop(row) for row in self.data["hop"] if row.get("when", way) == way)
 
     @cached_property
     def sends(self) -> tuple[Hop, ...]:

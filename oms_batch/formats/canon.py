@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from oms_batch.errors import Fault, SetupError
 from oms_batch.exchange import load_profile
-from oms_batch.formats import dbf_layout
+from oms_batch.formats import dbf_layout, elements
 from oms_batch.formats.sink import FINDINGS, SPOT
 from oms_batch.model import NamedFile
 from oms_batch.ruledata import RuleData
@@ -26,7 +26,7 @@ FILE = "canon.sql"
 HEAD, PERSON, ACCOUNT = "register", "pers", "z_sl"
 NAMED = """CREATE TABLE named (mo VARCHAR, payer VARCHAR, number VARCHAR, stage VARCHAR, register VARCHAR,
     year INTEGER, month INTEGER)"""
-_RAW = {"dbf": dbf_layout.describe}
+_RAW = {"federal_xml": lambda rules, profile: elements.describe(rules, profile).columns, "dbf": dbf_layout.describe}
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def identify(name: str, profile: Profile) -> NamedFile:
         payer=part["payer"],
         extension=extension,
         parts=part,
-        register_id=rules.get("register", "").format_map(part),
+        register_id=part.pop("register"),
     )
 
 
@@ -76,10 +76,12 @@ def build(stage: str, parts: Mapping[str, str], extension: str, profile: Profile
 
 def _parts(stem: str, profile: Profile) -> dict[str, str] | None:
     """The named parts of the first form that fits, with what the profile derives from them."""
-    fitting = ((match, stage) for mask, stage in profile.forms if (match := mask.fullmatch(stem)) is not None)
-    match, stage = next(fitting, (None, ""))
-    if match is None:
+    fitting = next((form for form in profile.forms if form[0].fullmatch(stem)), None)
+    if fitting is None:
         return None
+    mask, stage, register = fitting
+    match = mask.fullmatch(stem)
+    assert match is not None
     part = {name: value or "" for name, value in match.groupdict().items()}
     part.setdefault("stage", stage)
     part.setdefault("number", "")
@@ -91,7 +93,8 @@ def _parts(stem: str, profile: Profile) -> dict[str, str] | None:
         elif pair["gives"] in part:
             part[pair["of"]] = back.get(part[pair["gives"]], "")
     century = int(profile.data["name"]["century"])
-    return part | {"yyyy": str(century + int(part["yy"])), "stem": stem}
+    part |= {"yyyy": str(century + int(part["yy"])), "stem": stem}
+    return part | {"register": register.format_map(part)}
 
 
 def _check_length(name: str) -> None:

@@ -12,7 +12,7 @@ import duckdb
 
 from oms_batch.errors import Problem, Refusal, SetupError, refuse
 from oms_batch.exchange import Profile
-from oms_batch.formats import canon, reestr_xml
+from oms_batch.formats import canon, dbf_parcel, federal_xml, reestr_xml
 from oms_batch.formats.container import Limits
 from oms_batch.formats.layout import load_layout
 from oms_batch.formats.members import Scratch, open_members
@@ -109,6 +109,8 @@ def _reestr(
 # How the bytes of each format become tables, and what is compared at its head afterwards.
 _READERS: Mapping[str, Any] = {
     "reestr_xml": _reestr,
+    "federal_xml": federal_xml.read_members,
+    "dbf": dbf_parcel.read_members,
 }
 _HEADS: Mapping[str, tuple[Head, ...]] = {
     "reestr_xml": (head.check_header, head.check_totals),

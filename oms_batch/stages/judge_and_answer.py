@@ -104,7 +104,8 @@ def _name(bench: Bench, stage: str, payer: Payer | None) -> NamedFile:
         parts["payer"] = payer.code
     elif bench.profile.stages[stage].payers == "all":
         parts["payer"] = bench.profile.data["name"]["all_payers"]
-    return names.build(stage, parts, bench.named.extension, bench.profile)
+    extension = bench.profile.data["name"].get("answers_in", bench.named.extension)
+    return names.build(stage, parts, extension, bench.profile)
 
 
 def _partner(bench: Bench, line: Hop, told: Hop, named: NamedFile) -> str:

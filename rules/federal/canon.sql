@@ -1,0 +1,44 @@
+-- From the elements of H, C, T, D* and L to the tables that rules, answers and the ledger know.
+-- A record (ZAP) is a person with one completed case (Z_SL), which is the account; L gives the person's data by ID_PAC.
+-- CHOSEN: the key of an account through all stages is YEAR and MONTH, CODE of the bill and IDCASE; that of its predecessor
+-- is said by REF/FIRST_CODE, FIRST_YEAR, FIRST_MONTH and FIRST_IDCASE, as one region has it.
+
+CREATE OR REPLACE TABLE first_case AS
+SELECT z_sl_n, arg_min(ds1, n) AS ds1, arg_min(iddokt, n) AS iddokt, arg_min(prvs, n) AS prvs, arg_min(nhistory, n) AS nhistory,
+  arg_min(profil, n) AS profil, arg_min(p_cel, n) AS p_cel, arg_min(det, n) AS det, arg_min(ds_onk, n) AS ds_onk,
+  arg_min(comentsl, n) AS comentsl, arg_min(c_zab, n) AS c_zab, CAST(sum(sum_m) AS BIGINT) AS sum_m, count(*) AS cases
+FROM sl GROUP BY z_sl_n;
+
+CREATE OR REPLACE TABLE pers AS
+WITH one AS (SELECT id_pac, min(n) AS n FROM l_pers GROUP BY id_pac)
+SELECT zap.n, CAST(1 AS BIGINT) AS up_n, CAST(NULL AS BIGINT) AS z_sl_n, zap.line, zap.n_zap, zap.pr_nov, zap.id_pac,
+  l.fam, l.im, l.ot, l.dr, l.w, l.mr, l.snils, l.fam_p, l.im_p, l.ot_p, l.dr_p, l.w_p, l.doctype, l.docser, l.docnum,
+  l.docdate, l.docorg, l.okatog, l.okatop,
+  zap.vpolis, zap.spolis, COALESCE(NULLIF(zap.npolis, ''), zap.enp) AS npolis, zap.enp, zap.st_okato, zap.smo, zap.smo_ogrn,
+  zap.smo_ok, zap.smo_nam, zap.novor, zap.inv, zap.mse, l.n AS l_n, zap.byte_from, zap.byte_to
+FROM zap LEFT JOIN one ON one.id_pac = zap.id_pac LEFT JOIN l_pers l ON l.n = one.n;
+
+CREATE OR REPLACE TABLE z_sl AS
+SELECT z.n, z.up_n, z.n AS z_sl_n, z.line, z.up_n AS pers_n,
+  concat(r.year, lpad(CAST(r.month AS VARCHAR), 2, '0'), '-', r.code, '-', z.idcase) AS xkey,
+  CASE WHEN z.first_idcase IS NOT NULL AND r.first_code IS NOT NULL THEN
+    concat(r.first_year, lpad(CAST(r.first_month AS VARCHAR), 2, '0'), '-', r.first_code, '-', z.first_idcase) END AS x_key2,
+  z.* EXCLUDE (n, up_n, z_sl_n, line), p.pr_nov,
+  CASE WHEN z.oplata <> '0' THEN z.oplata END AS pay,
+  f.ds1, f.iddokt, f.prvs, f.nhistory, f.profil, f.p_cel, f.det, f.ds_onk, f.comentsl, f.c_zab, f.sum_m, f.cases
+FROM z_sl z CROSS JOIN register r LEFT JOIN pers p ON p.n = z.up_n LEFT JOIN first_case f ON f.z_sl_n = z.n;
+
+CREATE OR REPLACE TABLE ds AS
+SELECT row_number() OVER (ORDER BY kind, n) AS n, up_n, z_sl_n, line, kind AS ds_type, mkb FROM (
+  SELECT sl.n, sl.z_sl_n AS up_n, sl.z_sl_n, sl.line, '1' AS kind, sl.ds1 AS mkb FROM sl WHERE sl.ds1 IS NOT NULL
+  UNION ALL SELECT n, z_sl_n, z_sl_n, line, '2', ds2 FROM ds2
+  UNION ALL SELECT n, z_sl_n, z_sl_n, line, '2', ds2 FROM ds2_n
+  UNION ALL SELECT n, z_sl_n, z_sl_n, line, '3', ds3 FROM ds3);
+
+CREATE OR REPLACE TABLE z_sl_sum AS
+SELECT n, n AS up_n, n AS z_sl_n, line, '' AS type_acc, sumv AS suml, sump AS sum_acc FROM z_sl;
+
+CREATE OR REPLACE TABLE register AS
+SELECT r.*, r.code_mo AS ogrn_mo, '' AS kpp_mo, CAST(NULL AS VARCHAR) AS plat_ogrn FROM register r;
+
+DROP TABLE first_case;
