@@ -9,9 +9,11 @@ SELECT code_mo, ns, sn, min(n) AS n FROM p_rec GROUP BY ALL;
 
 CREATE OR REPLACE TABLE register AS
 SELECT 1::BIGINT AS n, NULL::BIGINT AS up_n, NULL::BIGINT AS z_sl_n, 1::INTEGER AS line,
-  year(p.dats)::BIGINT AS year, month(p.dats)::BIGINT AS month, p.code_mo AS ogrn_mo, ''::VARCHAR AS kpp_mo,
-  p.ns AS nschet, p.dats AS dschet, p.pl_ogrn AS plat_ogrn
-FROM (SELECT 1) one LEFT JOIN p_rec p ON p.n = 1;
+  COALESCE(year(p.dats), f.year)::BIGINT AS year, COALESCE(month(p.dats), f.month)::BIGINT AS month,
+  COALESCE(p.code_mo, f.mo) AS ogrn_mo, ''::VARCHAR AS kpp_mo, p.ns AS nschet, p.dats AS dschet, p.pl_ogrn AS plat_ogrn,
+  f.mo AS name_mo, f.payer AS name_payer,
+  lpad(CAST(((f.year % 100) * 100 + f.month) * 10 + TRY_CAST(f.number AS INTEGER) AS VARCHAR), 5, '0') AS name_number
+FROM (SELECT 1) one LEFT JOIN named f ON TRUE LEFT JOIN p_rec p ON p.n = 1;
 
 CREATE OR REPLACE TABLE pers AS
 SELECT p.n, 1::BIGINT AS up_n, p.n AS z_sl_n, p.line, p.sn AS id_pac, p.fio AS fam, p.ima AS im, p.otch AS ot, p.datr AS dr,
