@@ -72,11 +72,3 @@ def _digits(text: bytes, chance: random.Random) -> bytes:
     """Another number or date of the same shape."""
     at = chance.randrange(len(text))
     return text[:at] + str(chance.randrange(10)).encode() + text[at + 1 :]
-
-
-def mutated(data: bytes, chance: random.Random) -> bytes:
-    """Half of them of bytes, half of tokens; another document than the one given."""
-    while True:
-        made = (bytewise if chance.randrange(2) else tokenwise)(data, chance)
-        if made != data:
-            return made

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import random
 from datetime import timedelta
 from decimal import Decimal
 
 from tests.oracle.generate import decimal_text, value, word
 from tests.oracle.scene import Scene, change, set_text
-from tests.oracle.schema import MANY
+from tests.oracle.schema import MANY, Simple
 
 
 @change
@@ -177,3 +178,23 @@ def key_of_two_parents(scene: Scene) -> bool:
             leaf.text = str(scene.chance.randrange(100, 999))
         return True
     return False
+
+
+def probe(kind: Simple, chance: random.Random) -> str:
+    """A value at or just beyond one of the limits of a type, on one line."""
+    some = value(kind, chance)
+    forms = [some, some, "", " ", f" {some}", f"{some} ", f"{some}\u00a0"]
+    if kind.base == "string":
+        sizes = {kind.shortest - 1, kind.shortest, kind.longest, kind.longest + 1}
+        return chance.choice([*forms, *(word(chance, size) for size in sizes if size >= 0)])
+    if kind.base == "date":
+        one = timedelta(days=1)
+        days = (kind.after, kind.after + one, kind.before, kind.before - one)
+        odd = ("2021-02-29", "2021-1-5", "2021-01-05Z", "05.01.2021", "0000-01-01", "12021-01-05", "2021-04-31")
+        return chance.choice([*forms, *(day.isoformat() for day in days), *odd])
+    step = Decimal(1).scaleb(-kind.fraction)
+    top = Decimal(10) ** (kind.total - kind.fraction)
+    edges = (kind.below, kind.below - step, kind.lowest, kind.lowest - step, top, top - step, top - 1, step, step / 10)
+    numerals = ("1e0", "NaN", "+1", "-0", "007", "1.", ".5", "1,5", "1.0", "--1", "1" * 30, "0" * 30)
+    listed = [str(int(Decimal(one)) + more) for one in kind.values for more in (-1, 0, 1)]
+    return chance.choice([*forms, *map(decimal_text, edges), *numerals, *listed])

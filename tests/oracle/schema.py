@@ -80,6 +80,16 @@ class Schema:
     namespace: str
     judge: etree.XMLSchema
 
+    def paths(self) -> Iterator[tuple[tuple[str, ...], Element]]:
+        """All declared elements with their names from the root."""
+
+        def below(one: Element, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Element]]:
+            yield (*above, one.name), one
+            for kid in one.kids:
+                yield from below(kid, (*above, one.name))
+
+        return below(self.root, ())
+
     @property
     def name(self) -> str:
         """``from_mo/H_3.2``."""
