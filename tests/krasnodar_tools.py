@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 import duckdb
+
 from oms_batch.exchange import Profile, load_profile
 from oms_batch.intake import names, register
 from oms_batch.judge import books, engine, facts_view, identify, rulebook, verdict

@@ -12,7 +12,7 @@ from oms_batch.errors import Fault
 from oms_batch.exchange import Hop, Payer
 from oms_batch.i18n import pick
 from oms_batch.model import NamedFile
-from oms_batch.reply import federal, manifest, page, reestr, workbook
+from oms_batch.reply import dbf_answers, federal, manifest, page, reestr, workbook
 from oms_batch.reply import receipt as receipts
 from oms_batch.reply.answers import Ask, OpenOut, Part
 from oms_batch.reply.rows import About
@@ -21,7 +21,11 @@ from oms_batch.stages.workbench import Bench
 
 Writer = Callable[[duckdb.DuckDBPyConnection, Mapping[str, BinaryIO], OpenOut, Ask], Part]
 # Who writes the members of an answer, by format; a stage of the profile may name another one.
-_WRITERS: Mapping[str, Writer] = {"reestr_xml": reestr.write, "federal_xml": federal.write}
+_WRITERS: Mapping[str, Writer] = {
+    "reestr_xml": reestr.write,
+    "federal_xml": federal.write,
+    "dbf": dbf_answers.write,
+}
 
 
 def answer(bench: Bench, judged: Judged, told: NamedFile, partner: str, keep: str, payer: Payer | None = None) -> Part:
