@@ -98,10 +98,9 @@ def _overlap(table: str, keys: str, shown: str) -> str:
 @lru_cache(maxsize=256)
 def read_book(rules: RuleData, profile: str, name: str) -> Book:
     """A checked book: the profile's own, else the common one."""
-    file = f"{profile}/books/{name}.csv"
-    if not rules.exists(file):
-        file = f"{COMMON}/books/{name}.csv"
-    if not rules.exists(file):
+    places = (f"{profile}/books", f"{COMMON}/books", f"{COMMON}/calendar")  # working days are a book too
+    file = next((f"{place}/{name}.csv" for place in places if rules.exists(f"{place}/{name}.csv")), "")
+    if not file:
         raise SetupError(f"book {name}: no such file in {profile}/books or {COMMON}/books")
     data = rules.read(file)
     texts, kinds, keys = _texts(data, file)
