@@ -14,17 +14,17 @@ import pytest
 from lxml import etree
 
 from oms_batch.exchange import Payer, Profile
-from oms_batch.model import NamedFile
+from oms_batch.intake import names
 from oms_batch.reply import federal
 from oms_batch.reply.answers import Ask, Part
 from oms_batch.reply.marks import Codes, RuleText, Texts
-from oms_batch.ruledata import RuleData
-from tests.federal_documents import Pair
+from tests.federal_documents import PROFILE, Pair
 
 XSD = os.environ.get("OMS_REFERENCE_DATA", "") + "/xsd"
 needs_schemas = pytest.mark.skipif(
     not os.path.isdir(XSD), reason="OMS_REFERENCE_DATA is not set: answers are not held against the schemas"
 )
+PARTIES = {"TM": "T76M760001", "MS": "M760001S76001", "SM": "S76001M760001", "ST": "S76001T76"}
 CODES = Codes(refused="2", partly="3", accepted="1")
 TEXTS = Texts(
     {
@@ -41,25 +41,11 @@ TEXTS = Texts(
 )
 AT = datetime(2026, 2, 5, 7, 30, tzinfo=UTC)
 PAYER = Payer("76001", "76001", "1027600000405", "Пример", "insurer", date(2011, 1, 1), None)
-MEMBERS = [
-    {"role": "main", "mask": "{stem}\\.XML", "name": "{stem}.XML", "layout": "{type}"},
-    {"role": "persons", "mask": "L.*\\.XML", "name": "{persons}.XML", "layout": "L"},
-]
-STAGES = {"TM": "to_mo", "SM": "to_mo", "MS": "to_smo", "ST": "sanctions", "MT": "from_mo"}
 
 
 def profile(combine: str = "sum") -> Profile:
-    stages = [{"code": code, "payers": "all", "title": "", "title_en": "", "layout": at} for code, at in STAGES.items()]
-    data = {"stage": stages, "member_of": MEMBERS, "final": {"combine": combine}}
-    return Profile("federal", data, RuleData())
-
-
-def named(stem: str, kind: str, stage: str) -> NamedFile:
-    """A name taken apart; ``kind`` are the letters before the sender."""
-    rest = stem[len(kind) :]
-    persons = "L" + ("" if kind == "H" else kind[-1]) + rest
-    parts = {"stem": stem, "type": kind, "persons": persons, "mo": "760001"}
-    return NamedFile(f"{stem}.zip", f"{stem}.zip", "", "", "2026-01", "1", stage, "", ".zip", parts)
+    """The federal profile, with what counts of several decisions."""
+    return Profile(PROFILE.id, {**PROFILE.data, "final": {"combine": combine}}, PROFILE.rules)
 
 
 def answer(
@@ -83,10 +69,10 @@ def answer(
         yield out
         made[member] = out.getvalue()
 
-    stem = name or f"{pair.kind}T76M760001_26011"
+    stem = name or f"{pair.kind}{PARTIES[stage]}_26011"
     ask = Ask(
-        named=named(pair.name, pair.kind, "MT"),
-        told=named(stem, pair.kind, stage),
+        named=names.identify(f"{pair.name}.zip", PROFILE),
+        told=names.identify(f"{stem}.zip", PROFILE),
         keep=keep,
         mark=mark,
         payer=payer,
@@ -99,9 +85,10 @@ def answer(
     )
     sources = {"main": io.BytesIO(pair.main), "persons": io.BytesIO(pair.persons)}
     part = federal.write(con, sources, open_out, ask)
-    persons = ask.told.parts["persons"]
-    assert list(made) == [f"{stem}.XML", f"{persons}.XML"]
-    return made[f"{stem}.XML"], made[f"{persons}.XML"], part
+    assert ask.stage == stage
+    assert list(made) == [f"{stem}.XML", f"L{'' if pair.kind == 'H' else pair.kind[-1]}{stem[len(pair.kind) :]}.XML"]
+    main, persons = made.values()
+    return main, persons, part
 
 
 def accepted_by(schema: str, raw: bytes) -> str:

@@ -1,39 +1,22 @@
-"""Small valid documents of the federal form (H, C, T, D and their L), and the tables that reading them gives.
-
-The little reader here is not the program's: it is what the tests of answers measure against.
-"""
+"""Small valid documents of the federal form (H, C, T, D and their L), and what a judge would say of them."""
 
 from __future__ import annotations
 
-import re
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, BinaryIO
 
 import duckdb
 from lxml import etree
 
-TABLES = """
-CREATE TABLE register(n BIGINT, year INTEGER, month INTEGER, ogrn_mo VARCHAR, nschet VARCHAR, dschet DATE, code VARCHAR,
-    code_mo VARCHAR, plat VARCHAR, summav BIGINT, summap BIGINT);
-CREATE TABLE zap(n BIGINT, up_n BIGINT, z_sl_n BIGINT, line INTEGER, n_zap VARCHAR, pr_nov VARCHAR, id_pac VARCHAR,
-    vpolis VARCHAR, spolis VARCHAR, npolis VARCHAR, enp VARCHAR, smo VARCHAR, byte_from BIGINT, byte_to BIGINT);
-CREATE TABLE pers(n BIGINT, up_n BIGINT, line INTEGER, id_pac VARCHAR, fam VARCHAR, im VARCHAR, ot VARCHAR, dr DATE,
-    vpolis VARCHAR, spolis VARCHAR, npolis VARCHAR, enp VARCHAR, smo VARCHAR, byte_from BIGINT, byte_to BIGINT);
-CREATE TABLE z_sl(n BIGINT, up_n BIGINT, z_sl_n BIGINT, line INTEGER, pers_n BIGINT, xkey VARCHAR, idcase VARCHAR,
-    idsp VARCHAR, usl_ok VARCHAR, date_z_1 DATE, date_z_2 DATE, ds1 VARCHAR, oplata VARCHAR, pay VARCHAR, sumv BIGINT,
-    sump BIGINT, sank_it BIGINT, byte_from BIGINT, byte_to BIGINT);
-CREATE TABLE sl(n BIGINT, up_n BIGINT, z_sl_n BIGINT, line INTEGER, sl_id VARCHAR, nhistory VARCHAR, ed_col VARCHAR,
-    tarif BIGINT);
-CREATE TABLE usl(n BIGINT, up_n BIGINT, z_sl_n BIGINT, line INTEGER, idserv VARCHAR, sumv_usl BIGINT);
-CREATE TABLE sank(n BIGINT, up_n BIGINT, z_sl_n BIGINT, line INTEGER, s_code VARCHAR, s_sum BIGINT, s_tip VARCHAR,
-    s_osn VARCHAR);
-CREATE TABLE l_pers(n BIGINT, up_n BIGINT, line INTEGER, id_pac VARCHAR, byte_from BIGINT, byte_to BIGINT);
-CREATE TABLE spot(what VARCHAR, byte_from BIGINT, byte_to BIGINT);
-CREATE TABLE findings(rule VARCHAR, run_pass VARCHAR, severity VARCHAR, unit VARCHAR, n BIGINT, z_sl_n BIGINT,
-    pers_n BIGINT, element VARCHAR, value VARCHAR, line INTEGER, refuses VARCHAR);
-"""
+from oms_batch.exchange import load_profile
+from oms_batch.formats import canon, federal_xml
+from oms_batch.intake import names
+from oms_batch.ruledata import RuleData
+
+PROFILE = load_profile("federal", RuleData())
 TYPES = {"H": ("3.2", "3.2"), "C": ("3.1", "3.1"), "T": ("3.1", "3.1"), "DO": ("3.1", "3.1")}  # versions: main, persons
 CODES = {"H": "1", "C": "2", "T": "3", "DO": "4"}
 
@@ -251,107 +234,22 @@ def as_bytes(root: etree._Element, indent: str, encoding: str) -> bytes:
     return bytes(etree.tostring(root, encoding=encoding, xml_declaration=True))  # type: ignore[arg-type]
 
 
-# ---- the little reader ---------------------------------------------------------------------------
-
-
 def kopecks(value: str | None) -> int | None:
     return None if value is None else int(Decimal(value) * 100)
 
 
-def tables_of(pair: Pair) -> duckdb.DuckDBPyConnection:
-    """The tables of a pair of documents, in memory."""
+def tables_of(pair: Pair, *more: tuple[str, bytes]) -> duckdb.DuckDBPyConnection:
+    """The tables of a pair of documents, in memory; ``more``: other members with their layouts (``A:mek``)."""
+    named = names.identify(f"{pair.name}.zip", PROFILE)
+    side = {"layout": PROFILE.stages[named.stage].layout}
+    roles = {one.role: one.layout.format_map({**named.parts, **side}) for one in PROFILE.members_of(named.stage)}
+    members: dict[str, BinaryIO] = {"main": io.BytesIO(pair.main), "persons": io.BytesIO(pair.persons)}
+    for layout, raw in more:
+        roles[layout], members[layout] = layout, io.BytesIO(raw)
     con = duckdb.connect()
-    con.execute(TABLES)
-    raw = pair.main
-    root = etree.fromstring(raw)
-    bill = root.find("SCHET")
-    assert bill is not None
-    text = {one.tag: one.text for one in bill}
-    sums = [kopecks(text.get(name)) for name in ("SUMMAV", "SUMMAP")]
-    about = [text.get(name) for name in ("NSCHET", "DSCHET", "CODE", "CODE_MO", "PLAT")]
-    con.execute("INSERT INTO register VALUES (1, 2026, 1, '760001', ?, ?, ?, ?, ?, ?, ?)", [*about, *sums])
-    spots = {"zglv": _span(raw, b"ZGLV"), "schet": _span(raw, b"SCHET")}
-    spots["list"] = (spots["schet"][1], raw.rindex(b"</ZL_LIST"))
-    spots["l_zglv"] = _span(pair.persons, b"ZGLV")
-    spots["l_list"] = (spots["l_zglv"][1], pair.persons.rindex(b"</PERS_LIST"))
-    con.executemany("INSERT INTO spot VALUES (?, ?, ?)", [[what, *span] for what, span in spots.items()])
-    people: dict[str, int] = {}
-    for n, (start, end) in enumerate(_spans(pair.persons, b"PERS"), 1):
-        node = etree.fromstring(_declared(pair.persons, start, end))
-        id_pac = node.findtext("ID_PAC")
-        con.execute("INSERT INTO l_pers VALUES (?, 1, 1, ?, ?, ?)", [n, id_pac, start, end])
-    key = f"{int(text['YEAR'] or 0):04d}{int(text['MONTH'] or 0):02d}-{text['CODE']}-"
-    n = 0
-    for up, (start, end) in enumerate(_spans(raw, b"ZAP"), 1):
-        node = etree.fromstring(_declared(raw, start, end))
-        who = {one.tag: one.text for one in node.find("PACIENT")}  # type: ignore[union-attr]
-        person = people.setdefault(who["ID_PAC"] or "", len(people) + 1)
-        policy = [who.get(name) for name in ("ID_PAC", "VPOLIS", "SPOLIS", "NPOLIS", "ENP", "SMO")]
-        con.execute(
-            "INSERT INTO zap VALUES (?, 1, NULL, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [up, node.findtext("N_ZAP"), node.findtext("PR_NOV"), *policy, start, end],
-        )
-        if person == len(people) and not con.execute("SELECT 1 FROM pers WHERE n = ?", [person]).fetchone():
-            con.execute(
-                "INSERT INTO pers VALUES (?, 1, 1, ?, 'Иванов', 'Пётр', NULL, NULL, ?, ?, ?, ?, ?, 0, 0)",
-                [person, *policy],
-            )
-        places = [(start + a, start + b) for a, b in _spans(raw[start:end], b"Z_SL")]
-        for one, (first, last) in zip(node.findall("Z_SL"), places, strict=True):
-            n += 1
-            _account_rows(con, n, up, person, key, one, first, last)
+    federal_xml.read_members(members, {role: roles[role] for role in members}, PROFILE, con)
+    canon.apply(con, PROFILE.rules, PROFILE.id, named)
     return con
-
-
-def _account_rows(
-    con: duckdb.DuckDBPyConnection, n: int, up: int, person: int, key: str, one: etree._Element, start: int, end: int
-) -> None:
-    idcase, oplata = one.findtext("IDCASE"), one.findtext("OPLATA")
-    con.execute(
-        "INSERT INTO z_sl VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            *(n, person, n, person, f"{key}{idcase}", idcase, one.findtext("IDSP"), one.findtext("USL_OK")),
-            *(one.findtext("DATE_Z_1"), one.findtext("DATE_Z_2"), one.findtext("SL/DS1"), oplata, oplata),
-            *(kopecks(one.findtext(name)) for name in ("SUMV", "SUMP", "SANK_IT")),
-            *(start, end),
-        ],
-    )
-    for case in one.findall("SL"):
-        con.execute(
-            "INSERT INTO sl SELECT COALESCE(max(n), 0) + 1, ?, ?, 1, ?, ?, ?, ? FROM sl",
-            [n, n, *(case.findtext(name) for name in ("SL_ID", "NHISTORY", "ED_COL")), kopecks(case.findtext("TARIF"))],
-        )
-        for service in case.findall("USL"):
-            con.execute(
-                "INSERT INTO usl SELECT (SELECT COALESCE(max(n), 0) + 1 FROM usl), max(n), ?, 1, ?, ? FROM sl",
-                [n, service.findtext("IDSERV"), kopecks(service.findtext("SUMV_USL"))],
-            )
-    for block in one.findall("SANK"):
-        con.execute(
-            "INSERT INTO sank SELECT COALESCE(max(n), 0) + 1, ?, ?, 1, ?, ?, ?, ? FROM sank",
-            [
-                n,
-                n,
-                block.findtext("S_CODE"),
-                kopecks(block.findtext("S_SUM")),
-                block.findtext("S_TIP"),
-                block.findtext("S_OSN"),
-            ],
-        )
-
-
-def _span(raw: bytes, name: bytes) -> tuple[int, int]:
-    return _spans(raw, name)[0]
-
-
-def _spans(raw: bytes, name: bytes) -> list[tuple[int, int]]:
-    pattern = re.compile(rb"<" + name + rb"(?=[\s>]).*?</" + name + rb"\s*>", re.S)
-    return [found.span() for found in pattern.finditer(raw)]
-
-
-def _declared(raw: bytes, start: int, end: int) -> bytes:
-    head = re.match(rb"<\?xml[^>]*\?>", raw)
-    return (head[0] if head else b"") + raw[start:end]
 
 
 # ---- what the judge would say ----------------------------------------------------------------------

@@ -198,7 +198,7 @@ def test_several_decisions_count_as_the_profile_says(
     assert tree.findtext("SCHET/SUMMAP") == money(part.accepted) == money(12550 - gone)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**9), st.booleans()), min_size=1, max_size=12),
     st.sampled_from(["TM", "MS", "ST"]),

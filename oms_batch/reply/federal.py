@@ -14,12 +14,14 @@ from typing import Any, BinaryIO
 import duckdb
 
 from oms_batch.errors import Fault
+from oms_batch.exchange import Member
+from oms_batch.formats import federal_xml, strict
 from oms_batch.formats.elements import Layout
 from oms_batch.formats.members import name_of
 from oms_batch.model import roubles
 from oms_batch.reply import federal_accounts, federal_edits
 from oms_batch.reply.answers import Ask, OpenOut, Part
-from oms_batch.reply.federal_shape import choose, kind_of, load_answers, order, place
+from oms_batch.reply.federal_shape import choose, load_answers, order, place
 from oms_batch.reply.federal_tree import content, inside, leaf, put
 from oms_batch.reply.splice import Edit, bytes_of, splice
 
@@ -39,7 +41,7 @@ def write(con: duckdb.DuckDBPyConnection, sources: Mapping[str, BinaryIO], open_
     spots = {what: (int(start), int(end)) for what, start, end in con.execute("FROM spot").fetchall()}
     names = {one.role: _stem(name_of(one, ask.told.parts)) for one in ask.profile.members_of(ask.stage)}
     main = sources[MAIN]
-    layout = layout_of(main, spots["zglv"], ask, answers, MAIN)
+    layout = layout_of(main, ask, MAIN)
     day = ask.received_at.date()
     sums = federal_accounts.prepare(
         con,
@@ -64,32 +66,36 @@ def write(con: duckdb.DuckDBPyConnection, sources: Mapping[str, BinaryIO], open_
     if ask.payer is not None:
         facts["payer"] = (ask.payer.smo or ask.payer.code, True)
 
-    with open_out(_file(ask, MAIN)) as out:
+    with open_out(name_of(_member(ask, MAIN), ask.told.parts)) as out:
         splice(main, _main(con, main, spots, layout, answers, facts, ask), out)
     if PERSONS in sources:
         source = sources[PERSONS]
-        of_persons = layout_of(source, spots["l_zglv"], ask, answers, PERSONS)
-        with open_out(_file(ask, PERSONS)) as out:
+        of_persons = layout_of(source, ask, PERSONS)
+        with open_out(name_of(_member(ask, PERSONS), ask.told.parts)) as out:
             splice(source, _persons(con, source, spots, of_persons, answers, facts, ask), out)
     return Part(sums.accounts, sums.claimed, sums.accepted)
 
 
-def layout_of(source: BinaryIO, head: tuple[int, int], ask: Ask, answers: Mapping[str, Any], role: str) -> Layout:
-    """The layout that an answer of this stage has for this document, by the version in its head."""
-    raw = bytes_of(source, *head)
-    tag = answers["places"]["version"].encode("ascii")
-    version = next((content(raw, child, ask.encoding) for child in inside(raw) if child.name == tag), "")
+def layout_of(source: BinaryIO, ask: Ask, role: str) -> Layout:
+    """The layout that this member of the answer has, by the version and period that the received document says."""
+    encodings = tuple(ask.profile.data["encodings"])
+    said = federal_xml.sniff(source, encodings)
+    side = {"layout": ask.profile.stages[ask.stage].layout}
+    kind, _colon, direction = _member(ask, role).layout.format_map({**ask.told.parts, **side}).partition(":")
     rules, profile = ask.profile.rules, ask.profile.id
-    direction = ask.profile.stages[ask.stage].layout
-    kind = answers["layout"]["persons"] if role == PERSONS else kind_of(rules, profile, ask.told.parts)
-    return choose(rules, profile, kind, direction, version, ask.named.period)
+    return choose(rules, profile, kind, direction, said.get("VERSION", ""), ask.named.period)
 
 
-def _file(ask: Ask, role: str) -> str:
+def _member(ask: Ask, role: str) -> Member:
     found = next((one for one in ask.profile.members_of(ask.stage) if one.role == role), None)
     if found is None:
         raise Fault(f"a file of stage {ask.stage} has no member {role}")
-    return name_of(found, ask.told.parts)
+    return found
+
+
+def _encoding(source: BinaryIO, ask: Ask) -> str:
+    source.seek(0)
+    return strict.encoding_of(source.read(strict.HEAD), tuple(ask.profile.data["encodings"]))
 
 
 def _stem(name: str) -> str:
@@ -107,7 +113,7 @@ def _main(
 ) -> Iterator[Edit]:
     for spot, what in (("zglv", "head"), ("schet", "bill")):
         sequence = order(place(layout, answers["places"][what]))
-        yield from head_edit(source, spots[spot], sequence, answers[what], facts, ask.encoding)
+        yield from head_edit(source, spots[spot], sequence, answers[what], facts, _encoding(source, ask))
     yield from federal_edits.records(con, source, spots["list"][0], layout, answers, ask)
 
 
@@ -121,7 +127,7 @@ def _persons(
     ask: Ask,
 ) -> Iterator[Edit]:
     sequence = order(place(layout, answers["places"]["persons_head"]))
-    yield from head_edit(source, spots["l_zglv"], sequence, answers["persons_head"], facts, ask.encoding)
+    yield from head_edit(source, spots["l_zglv"], sequence, answers["persons_head"], facts, _encoding(source, ask))
     yield from federal_edits.persons(con, source, spots["l_list"][0])
 
 

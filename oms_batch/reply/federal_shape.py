@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from oms_batch.errors import Refusal, SetupError
@@ -44,15 +44,6 @@ def rows_above(layout: Layout, table: str) -> list[str]:
         while table := layout.row_above(table):
             found.append(table)
     return found
-
-
-def kind_of(rules: RuleData, profile: str, parts: Mapping[str, str]) -> str:
-    """The type of a document by the beginning of its name: the longest that the index knows (``DP`` is ``D``)."""
-    said = parts["type"].upper()
-    fitting = {row["type"] for row in elements.index(rules, profile) if said.startswith(row["type"])}
-    if not fitting:
-        raise SetupError(f"{profile}: no layout for documents {said}")
-    return max(fitting, key=len)
 
 
 def choose(rules: RuleData, profile: str, kind: str, direction: str, version: str, period: str) -> Layout:
