@@ -8,10 +8,12 @@ from datetime import date
 
 import dbfread
 import pytest
+import shapefile
 from lxml import etree
 
 from oms_batch.errors import SetupError
 from oms_batch.exchange import load_profile
+from oms_batch.formats.dbf import read_dbf
 from oms_batch.model import Totals
 from oms_batch.ruledata import RuleData
 from oms_batch.synth.insured import COLUMNS, insured, insured_csv, insured_dbf
@@ -163,6 +165,10 @@ def test_the_insured_as_dbf_are_read_back(tmp_path: object) -> None:
     assert len(table.records) == len(rows)
     assert [record["FAM"] for record in table.records] == [row[4] for row in rows]
     assert [record["DR"].isoformat() for record in table.records] == [row[7] for row in rows]
+    with shapefile.Reader(dbf=path, encoding="cp866") as reader:
+        assert [record["FAM"] for record in reader.iterRecords()] == [row[4] for row in rows]
+    with open(path, "rb") as stream:
+        assert [tuple(record.values()) for record in read_dbf(stream)] == rows
 
 
 def test_an_order_for_a_closed_payer_is_refused() -> None:

@@ -60,10 +60,7 @@ def write(
     seekable unless ``count`` tells beforehand how many records there are. ``Fault`` when a value does not fit.
     """
     _check_fields(fields)
-    if count is None:
-        out.write(bytes(HEAD.size + FIELD.size * len(fields) + 1))
-    else:
-        out.write(_head(fields, page, when, count))
+    out.write(bytes(HEAD.size + FIELD.size * len(fields) + 1) if count is None else _head(fields, page, when, count))
     written = 0
     for part in _parts(fields, rows, page):
         written += len(part)
@@ -76,6 +73,21 @@ def write(
     elif written != count:
         raise Fault(f"dbf: {written} records for {count}")
     return written
+
+
+def pieces(
+    fields: Sequence[Column], rows: Iterable[Sequence[Value]], page: str, when: date, count: int
+) -> Iterator[bytes]:
+    """The same table in pieces of bytes, for who has no stream; ``Fault`` too when there are not ``count`` rows."""
+    _check_fields(fields)
+    yield _head(fields, page, when, count)
+    written = 0
+    for part in _parts(fields, rows, page):
+        written += len(part)
+        yield b"".join(part)
+    if written != count:
+        raise Fault(f"dbf: {written} records for {count}")
+    yield END
 
 
 def write_dbf(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from itertools import count
 
 from oms_batch.exchange import Profile
+from oms_batch.formats.dbf_gate import Column
+from oms_batch.formats.dbf_write import pieces
 from oms_batch.synth.people import Person, person
 from oms_batch.synth.register import blocks, crowd
 from oms_batch.synth.world import Spec, build
@@ -14,6 +17,7 @@ Changes = Mapping[str, Sequence[Mapping[str, str]]]
 COLUMNS = ("ENP", "VPOLIS", "SPOLIS", "NPOLIS", "FAM", "IM", "OT", "DR", "W", "SNILS", "SMO", "DATE_FROM", "DATE_TO")
 _WIDTHS = (16, 1, 10, 20, 40, 40, 40, 8, 1, 14, 5, 8, 8)
 _DATES = (7, 11, 12)
+_WRITTEN = date(2026, 1, 1)
 
 
 def row(one: Person) -> tuple[str, ...]:
@@ -76,25 +80,8 @@ def insured_csv(profile: Profile, spec: Spec, changes: Changes | None = None) ->
 def insured_dbf(profile: Profile, spec: Spec, changes: Changes | None = None) -> Iterator[bytes]:
     """The same register as a dBASE III table in code page 866, in blocks of bytes; dates are of type D."""
     total = sum(1 for _ in insured(profile, spec, changes))
-    yield _dbf_head(total)
-    held = bytearray()
-    for values in insured(profile, spec, changes):
-        held += b" "
-        for place, (value, width) in enumerate(zip(values, _WIDTHS, strict=True)):
-            text = value.replace("-", "") if place in _DATES else value
-            held += text.encode("cp866").ljust(width)
-        if len(held) > 1 << 18:
-            yield bytes(held)
-            held.clear()
-    yield bytes(held) + b"\x1a"
-
-
-def _dbf_head(total: int) -> bytes:
-    fields = b"".join(
-        name.encode().ljust(11, b"\0") + (b"D" if place in _DATES else b"C") + bytes(4) + bytes((width, 0)) + bytes(14)
+    fields = [
+        Column(name, "D" if place in _DATES else "C", width)
         for place, (name, width) in enumerate(zip(COLUMNS, _WIDTHS, strict=True))
-    )
-    size = 32 + len(fields) + 1
-    start = bytes((3, 126, 1, 1)) + total.to_bytes(4, "little") + size.to_bytes(2, "little")
-    start += (1 + sum(_WIDTHS)).to_bytes(2, "little") + bytes(17) + b"\x65" + bytes(2)
-    return start + fields + b"\r"
+    ]
+    yield from pieces(fields, insured(profile, spec, changes), "cp866", _WRITTEN, total)
