@@ -15,12 +15,30 @@ from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from lxml import etree
 
 XS = "{http://www.w3.org/2001/XMLSchema}"
 RULES = Path(__file__).parent.parent / "rules"
-COLUMNS = "path;in;min;max;type;size;values;pattern;range;nil;unique;mark;table;column;note".split(";")
+FACTS = Path(__file__).parent / "layout_facts"
+COLUMNS = [
+    "path",
+    "in",
+    "min",
+    "max",
+    "type",
+    "size",
+    "values",
+    "pattern",
+    "range",
+    "nil",
+    "unique",
+    "mark",
+    "table",
+    "column",
+    "note",
+]
 PREFIX = {"L": "l_", "A": "a_", "FLK_P": "flk_", "Y": "flk_"}
 TABLES = frozenset(("ZAP", "Z_SL", "SLUCH", "SL", "USL", "SANK", "ONK_SL", "PERS"))  # rows even where they stand once
 NAMED = {
@@ -30,7 +48,9 @@ NAMED = {
     "LEK_PR/INJ": "onk_inj",
     "USL/CODE_MES1": "usl_code_mes1",
 }
-INTS = frozenset("YEAR MONTH SD_Z KD_Z COL_INJ K_FR HEI FIRST_YEAR FIRST_MONTH S_YEAR S_MONTH".split())
+INTS = frozenset(
+    ("YEAR", "MONTH", "SD_Z", "KD_Z", "COL_INJ", "K_FR", "HEI", "FIRST_YEAR", "FIRST_MONTH", "S_YEAR", "S_MONTH")
+)
 QUANTITIES = frozenset(("KD", "ED_COL", "KOL_USL"))
 MONEY = re.compile(r"SUM.*|S_SUM|S_FINE|SANK_.*|TARIF|BZTSZ|.*_SUM|SHTRAF")
 DATES = (r"\d{4}-\d{2}-\d{2}", "((000[1-9])|")
@@ -48,8 +68,8 @@ class Element:
 
 def read_schema(path: Path) -> Element:
     """The tree of a schema's first element."""
-    root = etree.parse(str(path)).getroot()
-    types = {}
+    root: Any = etree.parse(str(path)).getroot()
+    types: dict[str, Any] = {}
     for part in (
         root,
         *(etree.parse(str(path.parent / one.get("schemaLocation"))).getroot() for one in root.iter(XS + "include")),
@@ -63,7 +83,7 @@ def read_schema(path: Path) -> Element:
     return made
 
 
-def _element(one: etree._Element, types: dict[str, etree._Element]) -> Element:
+def _element(one: Any, types: dict[str, Any]) -> Element:
     many = one.get("maxOccurs", "1")
     made = Element(one.get("name"), {"min": one.get("minOccurs", "1"), "max": "*" if many == "unbounded" else many})
     if one.get("nillable") == "true":
@@ -92,7 +112,7 @@ def _element(one: etree._Element, types: dict[str, etree._Element]) -> Element:
     return made
 
 
-def _named(name: str, types: dict[str, etree._Element]) -> etree._Element:
+def _named(name: str, types: dict[str, Any]) -> Any:
     if name.startswith(("xs:", "xsd:")):
         made = etree.Element(XS + "simpleType")
         etree.SubElement(made, XS + "restriction", base=name)
@@ -100,7 +120,7 @@ def _named(name: str, types: dict[str, etree._Element]) -> etree._Element:
     return types[name.split(":")[-1]]
 
 
-def _simple(one: etree._Element, types: dict[str, etree._Element]) -> dict[str, str]:
+def _simple(one: Any, types: dict[str, Any]) -> dict[str, str]:
     """The facets of a simple type as cells."""
     union = one.find(XS + "union")
     if union is not None:
@@ -127,7 +147,8 @@ def _simple(one: etree._Element, types: dict[str, etree._Element]) -> dict[str, 
         )
     }
     facts = {kind: values[0] for kind, values in found.items() if values}
-    assert set(restriction.iterchildren()) == {each for kind in found for each in restriction.iterchildren(XS + kind)}
+    known = {XS + kind for kind in (*found, "annotation")}
+    assert {each.tag for each in restriction.iterchildren(tag=etree.Element)} <= known
     assert len(found["pattern"]) < 2 and facts.get("whiteSpace", "collapse") == "collapse"
     made = {
         "base": base,
@@ -159,7 +180,7 @@ def _simple(one: etree._Element, types: dict[str, etree._Element]) -> dict[str, 
     return made
 
 
-def _add_unique(made: Element, root: etree._Element, unique: etree._Element) -> None:
+def _add_unique(made: Element, root: Any, unique: Any) -> None:
     steps = []
     owner = unique.getparent()
     while owner is not None and owner is not root:
@@ -174,24 +195,20 @@ def _add_unique(made: Element, root: etree._Element, unique: etree._Element) -> 
 
 
 def read_table(path: Path, root: str) -> Element:
-    """The tree of an order's table: parent, element, mark, format (some have format before mark)."""
-    rows = list(csv.DictReader(path.open(encoding="utf-8"), delimiter=";"))
+    """The tree of an order's table: parent, element, mark, format (of the protocol: kind, size, mark)."""
     made = {root: Element(root, {"min": "1", "max": "1", "type": "group"})}
-    for row in rows:
-        mark, form = row["oblig"], row["format"]
-        if mark in ("Char", "Num", "Date", "S"):
-            mark, form = row["name"].split(" ")[0] if not re.match("[ОУН]", form) else form, f"{mark}({form})"
-            cells = list(row.values())
-            mark = next(cell for cell in cells[2:6] if re.fullmatch("[ОУН]М?", cell))
-            form = f"{cells[2]}({cells[3]})".replace("Char", "T").replace("Num", "N").replace("S()", "S")
+    for row in _table(path):
+        parent, name, mark, form, last = [*row.values(), ""][:5]
+        if mark in ("Char", "Num", "S"):
+            mark, form = last, "S" if mark == "S" else f"{mark.replace('Char', 'T')}({form})"
         mark = mark.replace("M", "М")
-        one = Element(row["element"], {"min": str(int("О" in mark)), "max": "*" if "М" in mark else "1"})
+        one = Element(name, {"min": str(int("О" in mark)), "max": "*" if "М" in mark else "1"})
         if form == "S":
             one.facets["type"] = "group"
-            made.setdefault(one.name, one)
+            made.setdefault(name, one)
         else:
             one.facets.update(_form(form, "О" in mark))
-        made[row["parent"]].kids.append(one)
+        made[parent].kids.append(one)
     return made[root]
 
 
@@ -209,8 +226,13 @@ def marks(path: Path | None) -> dict[tuple[str, str], str]:
     """(parent, element) → О/У/Н with М, out of an order's table."""
     if path is None:
         return {}
-    rows = csv.DictReader(path.open(encoding="utf-8"), delimiter=";")
-    return {(row["parent"], row["element"]): re.sub("[^ОУНМ]", "", row["oblig"].replace("M", "М"))[-2:] for row in rows}
+    found = {}
+    for row in _table(path):
+        letters = re.findall("[ОУН]", row["oblig"])
+        many = "М" if "М" in row["oblig"].replace("M", "М") else ""
+        if letters:
+            found[row["parent"], row["element"]] = letters[-1] + many
+    return found
 
 
 @dataclass
@@ -310,7 +332,7 @@ def rows(
 ) -> Iterator[dict[str, str]]:
     """Lines → rows of the table."""
     tables: dict[str, str] = {}
-    taken: dict[tuple[str, str], str] = {}
+    taken: dict[tuple[str, str], dict[str, set[str]]] = {}  # of a column: which path has it in which layouts
     present: dict[str, set[str]] = {"": set(layouts)}
     for line in lines:
         present.setdefault(line.path, set()).update(line.layouts)
@@ -324,8 +346,14 @@ def rows(
             while not (table or tables[owner]):
                 owner = owner.rpartition("/")[0]
             table, column = table or tables[owner], name.lower()
-            if taken.setdefault((table, column), line.path) != line.path:
+            held = taken.setdefault((table, column), {})
+            if above.endswith("/ZGLV") and f"{above[:-4]}SCHET/{name}" in present:
+                column = f"zglv_{column}"  # the account's own year and month are the register's
+                held = taken.setdefault((table, column), {})
+            if any(other != line.path and there & set(line.layouts) for other, there in held.items()):
                 column = f"{above.rpartition('/')[2].lower()}_{column}"
+            else:
+                held.setdefault(line.path, set()).update(line.layouts)
         known = {key: line.facets.get(key, "") for key in COLUMNS}
         every = [one for one in layouts if one in present[above]]
         mark = signs.get((above.rpartition("/")[2], name), "")
@@ -350,11 +378,12 @@ def add_later(tree: Element, additions: list[dict[str, str]], layout: str) -> El
         if layout not in row["in"].split("|") or any(kid.name == name for kid in at.kids):
             continue
         facets = {"min": "0", "max": row["max"]}
-        facets |= (
-            {"type": "group"}
-            if row["type"] == "group"
-            else {"base": "string", "size": "0..", "values": "", "pattern": "", "range": "", "nil": ""}
-        )
+        if row["type"] == "group":
+            facets["type"] = "group"
+        else:
+            facets |= {"code": {"base": "string", "size": "0.."}, "date": {"base": "date"}}.get(
+                row["type"], {"base": "decimal", "size": "4.1"}
+            )
         at.kids.append(Element(name, facets))
     return made
 
@@ -363,12 +392,12 @@ def make(profile: str, data: Path) -> None:
     """Write all tables of one profile."""
     folder = RULES / profile / "layouts"
     index = _table(folder / "index.csv")
-    additions = _table(folder / "later.csv") if (folder / "later.csv").is_file() else []
+    additions = _table(FACTS / "later.csv")
     for file in dict.fromkeys(row["file"] for row in index):
         entries = list({row["id"]: row for row in index if row["file"] == file}.values())
         trees: dict[str, Element] = {}
         for row in entries:
-            source = data / row["source"]
+            source = FACTS / row["source"] if (FACTS / row["source"]).is_file() else data / row["source"]
             tree = read_schema(source) if source.suffix == ".xsd" else read_table(source, row["root"])
             own = [each for each in additions if file in each["file"].split("|")]
             trees[row["id"]] = add_later(tree, own, row["id"]) if row["status"] == "elements_only" else tree

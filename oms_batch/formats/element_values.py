@@ -98,15 +98,15 @@ def _bound(text: str, kind: str, place: str) -> Any:
     return found
 
 
-def sql_type(every: Sequence[Facets]) -> str:
-    """The type of a column that must hold what all these leaves may hold."""
+def sql_type(every: Sequence[Facets], name: str) -> str:
+    """The type of the column of this name that must hold what all these leaves may hold."""
     kinds = {one.type for one in every}
     if kinds == {"quantity"}:
         fraction = max(one.fraction if one.fraction >= 0 else 5 for one in every)
         whole = max(one.total - max(one.fraction, 0) if one.total >= 0 else 13 for one in every)
         return f"DECIMAL({min(whole + fraction, 38)},{fraction})"
     if len(kinds) > 1 and not kinds <= {"text", "code"}:
-        raise SetupError(f"layouts: one column as {', '.join(sorted(kinds))}")
+        raise SetupError(f"layouts: column {name} as {', '.join(sorted(kinds))}")
     return {"date": "DATE", "money": "BIGINT", "int": "BIGINT"}.get(next(iter(kinds)), "VARCHAR")
 
 

@@ -94,7 +94,7 @@ def choose(rules: RuleData, profile: str, kind: str, direction: str, version: st
     if not rows:
         raise SetupError(f"{profile}/layouts/index.csv: nothing for {kind} {direction}")
     for row in rows:
-        if row["version"] == version and (not period or _open(row, period)):
+        if row["version"] in ("", version) and (not period or _open(row, period)):
             return f"{kind}:{row['id']}"
     known = sorted({row["version"] for row in rows if not period or _open(row, period)})
     raise refuse("HDR_VERSION", "ZGLV/VERSION", expected=", ".join(known), found=version[:20])
@@ -184,7 +184,7 @@ def describe(rules: RuleData, profile: str) -> Described:
                 if _optional(one):
                     optional.add((one.table, one.column))
     columns = {
-        table: KEYS | PLACED.get(table, {}) | {column: sql_type(every) for column, every in own.items()}
+        table: KEYS | PLACED.get(table, {}) | {name: sql_type(every, f"{table}.{name}") for name, every in own.items()}
         for table, own in facets.items()
     }
     above = {table: tuple(filter(None, those)) for table, those in parents.items()}
