@@ -43,7 +43,8 @@ class Stage:
     """What a stage means, whether its file is for all payers or for one, and how its name is built.
 
     ``name`` is a template over the parts of a name: what a file of this stage is called; ``layout`` is which side of
-    a layout its members follow, ``writer`` who writes it where it is no register, ``kinds`` which payers get one.
+    a layout its members follow, ``writer`` who writes it where it is no register, ``kinds`` which payers get one,
+    ``empty`` whether it goes out without accounts.
     """
 
     code: str
@@ -54,6 +55,7 @@ class Stage:
     layout: str = ""
     writer: str = ""
     kinds: tuple[str, ...] = ("insurer", "fund")
+    empty: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,9 @@ def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes, last
     that code's number), ``coded`` whether it is in the book of defects on the day of the account (``last`` where it
     has no day that can be read). ``marked``: the answer says something of it.
     """
-    said = _said(con, profile)
-    books.load_books(con, profile.rules, profile.id, sorted({"defects", *_BOOK.findall(said)}))
+    own = _own_text(profile)
+    books.load_books(con, profile.rules, profile.id, sorted({"defects", *_BOOK.findall(own)}))
+    said = own or _said(con)
     con.execute(
         f"""CREATE OR REPLACE TABLE heard AS
         WITH said AS ({said}), first AS (
@@ -63,11 +64,14 @@ def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes, last
     )
 
 
-def _said(con: duckdb.DuckDBPyConnection, profile: Profile) -> str:
-    """Every defect that the answer names: in the account's own marks first, then in the protocol."""
+def _own_text(profile: Profile) -> str:
+    """The profile's own SELECT of all that an answer tells; empty where it marks as the numbered exchange does."""
     own = f"{profile.id}/heard.sql"
-    if profile.rules.exists(own):
-        return profile.rules.read(own).decode("utf-8")
+    return profile.rules.read(own).decode("utf-8") if profile.rules.exists(own) else ""
+
+
+def _said(con: duckdb.DuckDBPyConnection) -> str:
+    """Every defect that the answer names: in the account's own marks first, then in the protocol."""
     parts = [
         f"SELECT z_sl_n, {rank} AS rank, n, {name} AS defect, '' AS kod, '' AS rule FROM {name}"
         for rank, name in enumerate(("an_mes", "an_sum", "an_ps"))

@@ -81,6 +81,7 @@ def texts_of(bench: Bench, book: rulebook.Rulebook) -> Texts:
             rule.defect,
             rule.element,
             " ".join((rule.fails_when or rule.select).split()),
+            rule.official,
         )
         for rule in book.rules
     }

@@ -159,6 +159,7 @@ def _apply(
     if opens is None:
         opens = not con.execute(sa.select(accounts.c.id).where(accounts.c.register_id == register).limit(1)).first()
     _insert(con, register, opens)
+    _succeed_by_key(con, register, life)
     _allowed(con, life)
     _move(con, job["id"])
     _effect.drop(con, checkfirst=False)
@@ -283,6 +284,21 @@ def _succeed(con: sa.Connection, register: int) -> None:
             accounts.c.register_id == register, accounts.c.xkey == xkey, accounts.c.nth == 1
         )
         con.execute(sa.update(accounts).where(accounts.c.id == old).values(successor_id=new.scalar_subquery()))
+
+
+def _succeed_by_key(con: sa.Connection, register: int, life: Life) -> None:
+    """The same where the register itself names its predecessors: those refused accounts of that sender."""
+    old, new, mine, theirs = accounts, accounts.alias("new"), registers.alias("mine"), registers.alias("theirs")
+    named = sa.select(_effect.c.x_key2).where(_effect.c.x_key2 != "", _effect.c.was == "")
+    sender = sa.select(mine.c.sender_mo).where(mine.c.id == register).scalar_subquery()
+    same = sa.select(theirs.c.id).where(theirs.c.sender_mo == sender, theirs.c.id != register)
+    first = sa.select(sa.func.min(new.c.id)).where(new.c.register_id == register, new.c.x_key2 == old.c.xkey)
+    con.execute(
+        sa.update(old)
+        .where(old.c.successor_id.is_(None), old.c.state.in_(life.refused()), old.c.xkey.in_(named))
+        .where(old.c.register_id.in_(same))
+        .values(successor_id=first.scalar_subquery())
+    )
 
 
 def _allowed(con: sa.Connection, life: Life) -> None:
