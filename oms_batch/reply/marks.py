@@ -40,7 +40,8 @@ class Codes:
 
 @dataclass(frozen=True, slots=True)
 class RuleText:
-    """What an answer says of one rule. ``defect`` is the key of its defect, not yet its number."""
+    """What an answer says of one rule. ``defect`` is the key of its defect, not yet its number; ``official`` the
+    numbers by which those who receive the answer know the check."""
 
     code: str
     title: str
@@ -51,6 +52,7 @@ class RuleText:
     defect: str = ""
     element: str = ""
     expression: str = ""
+    official: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
