@@ -38,6 +38,13 @@ SELECT zap.n, CAST(1 AS BIGINT) AS up_n, CAST(NULL AS BIGINT) AS z_sl_n, zap.lin
   zap.smo_ok, zap.smo_nam, zap.novor, zap.inv, zap.mse, l.n AS l_n, told.dost, zap.byte_from, zap.byte_to
 FROM zap LEFT JOIN one ON one.id_pac = zap.id_pac LEFT JOIN l_pers l ON l.n = one.n LEFT JOIN told ON told.up_n = l.n;
 
+-- A fault of a person in L is a fault of each record that names him, in that record's own number.
+CREATE OR REPLACE TABLE findings AS
+SELECT f.* REPLACE (p.n AS pers_n) FROM findings f JOIN pers p ON p.l_n = f.pers_n
+WHERE f.z_sl_n IS NULL AND f.pers_n IS NOT NULL AND starts_with(f.unit, 'l_')
+UNION ALL
+SELECT f.* FROM findings f WHERE f.z_sl_n IS NOT NULL OR f.pers_n IS NULL OR NOT starts_with(f.unit, 'l_');
+
 CREATE OR REPLACE TABLE z_sl AS
 SELECT z.n, z.up_n, z.n AS z_sl_n, z.line, z.up_n AS pers_n,
   concat(r.year, lpad(CAST(r.month AS VARCHAR), 2, '0'), '-', r.code, '-', z.idcase) AS xkey,
