@@ -32,8 +32,9 @@ MOST_FIELDS = 255
 BLOCK = 1_048_576
 BLANK, DELETED, END = 0x20, 0x2A, b"\x1a"
 TEXTUAL = "CNFDL"
-FIXED = {"D": (8,), "L": (1,), "I": (4,), "T": (8,), "@": (8,), "Y": (8,), "B": (8, 10), "O": (8,), "+": (4,)}
-MEMO = "MGP"
+FIXED = {"D": (8,), "L": (1,), "I": (4,), "T": (8,), "Y": (8,), "B": (8, 10), "M": (4, 10), "G": (4, 10), "P": (4, 10)}
+MEMO = "MGPB"  # FoxPro's own B is a number
+OF_BOOKS = MEMO + "ITY0"
 _NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_]{0,9}")
 Bytes = npt.NDArray[np.uint8]
 
@@ -119,11 +120,9 @@ def _column(entry: tuple[bytes, bytes, int, int], place: str, book: bool) -> Col
     name, type_ = raw.split(b"\0")[0], kind.decode("latin-1")
     if not _NAME.fullmatch(name):
         raise refuse("DBF_FIELD", place, found="name")
-    foxpro = book and type_ in "MGPBITY@O+VQ0"
-    if type_ not in TEXTUAL and not foxpro:
-        raise refuse("DBF_MEMO" if type_ in MEMO + "B" else "DBF_FIELD", place, found=kind.hex())
+    if type_ not in (TEXTUAL + OF_BOOKS if book else TEXTUAL):
+        raise refuse("DBF_MEMO" if type_ in MEMO else "DBF_FIELD", place, found=kind.hex())
     wrong = length == 0 or (type_ in FIXED and length not in FIXED[type_])
-    wrong |= type_ in MEMO and length not in (4, 10)
     if wrong or (type_ in "NF" and (length > LONGEST_NUMBER or decimals >= length)):
         raise refuse("DBF_FIELD", place, found=f"{type_}{length}.{decimals}")
     return Column(name.decode().upper(), type_, length, decimals)
