@@ -84,9 +84,9 @@ SELECT p.n AS n, p.person_n AS up_n, p.n AS z_sl_n, p.line AS line, p.person_n A
     WHEN p.kind = 'day' THEN p.d_u - CAST(greatest(COALESCE(p.k_u, 1) - 1, 0) AS INTEGER) ELSE p.d_u END AS date_z_1,
   p.d_u AS date_z_2, p.ds AS ds1, p.pcod AS iddokt, p.c_i AS nhistory, p.rslt AS rslt, p.ishod AS ishod,
   p.cost AS sumv,
-  CAST(CASE WHEN named.stage = 'CTRL' THEN CASE WHEN heard.n IS NULL THEN p.cost ELSE COALESCE(heard.instead, 0) END
+  CAST(CASE WHEN named.stage IN ('CTRL', 'CTRLIN') THEN CASE WHEN heard.n IS NULL THEN p.cost ELSE COALESCE(heard.instead, 0) END
     WHEN named.stage = 'ME' THEN p.cost - expert.withheld END AS BIGINT) AS sump,
-  CASE WHEN named.stage = 'CTRL' THEN CASE WHEN heard.n IS NULL THEN '1' WHEN heard.instead IS NULL THEN '2' ELSE '3' END
+  CASE WHEN named.stage IN ('CTRL', 'CTRLIN') THEN CASE WHEN heard.n IS NULL THEN '1' WHEN heard.instead IS NULL THEN '2' ELSE '3' END
     WHEN named.stage = 'ME' AND expert.n IS NOT NULL THEN
       CASE WHEN expert.withheld >= p.cost THEN '2' WHEN expert.withheld > 0 THEN '3' ELSE '1' END END AS pay,
   md5(concat_ws('|', p.recid, p.sn_pol, p.c_i, p.tip, p.iotd, p.d_u, p.ds, p.ds_2, p.ds_3, p.kur, p.cod, p.codnom, p.k_u, p.d_type, p.rslt,
@@ -96,7 +96,9 @@ SELECT p.n AS n, p.person_n AS up_n, p.n AS z_sl_n, p.line AS line, p.person_n A
   p.ds_2 AS ds_2, p.ds_3 AS ds_3, p.ds_0 AS ds_0, p.kur_n AS kur, p.cod AS cod, p.codnom AS codnom, p.det AS det, p.k_u AS k_u,
   p.d_type AS d_type, p.novor AS novor, p.vnov_m AS vnov_m, p.tipgr AS tipgr, p.prvs AS prvs, p.ord AS ord, p.date_ord AS date_ord,
   p.lpu_ord AS lpu_ord, p.n_u AS n_u, p.n_vmp AS n_vmp, p.lpu_id AS lpu_id, p.fil_id AS fil_id, p.k2_n AS k2, p.date_tap AS date_tap
-FROM priced p CROSS JOIN named LEFT JOIN heard ON heard.n = p.n LEFT JOIN expert ON expert.n = p.n;
+FROM priced p CROSS JOIN named LEFT JOIN heard ON heard.n = p.n LEFT JOIN expert ON expert.n = p.n
+-- a table of experts tells of the accounts that they saw, and of no other
+WHERE named.stage <> 'ME' OR expert.n IS NOT NULL;
 
 CREATE OR REPLACE TABLE usl AS
 SELECT n, n AS up_n, n AS z_sl_n, line, cod AS code_usl, CAST(k_u AS DECIMAL(12,2)) AS kol_usl, ltrim(prof, '0') AS profil, det, prvs,
@@ -113,3 +115,9 @@ CREATE OR REPLACE TABLE oper AS
 SELECT ho.n AS n, min(z_sl.n) AS up_n, min(z_sl.n) AS z_sl_n, ho.line AS line, ho.recid AS recid, ho.codho AS codho, ho.k_ho AS k_ho
 FROM ho LEFT JOIN z_sl ON z_sl.sn_pol = ho.sn_pol AND z_sl.nhistory = ho.c_i AND z_sl.cod = ho.cod
 GROUP BY ho.n, ho.line, ho.recid, ho.codho, ho.k_ho;
+
+-- what reading found: whose account or patient it spoils; faults of the lists beside (departments, staff, versions) are told, but refuse nothing
+UPDATE findings SET unit = 'z_sl', z_sl_n = z_sl.n, pers_n = z_sl.pers_n FROM z_sl WHERE findings.unit = 's' AND z_sl.n = findings.n;
+UPDATE findings SET unit = 'pers', n = findings.n, pers_n = findings.n, refuses = 'person' WHERE findings.unit IN ('r', 'rin');
+UPDATE findings SET unit = 'oper', z_sl_n = oper.z_sl_n FROM oper WHERE findings.unit = 'ho' AND oper.n = findings.n;
+UPDATE findings SET severity = 'warn' WHERE unit IN ('d', 'nv', 'h', 'spr') OR (unit = 'oper' AND z_sl_n IS NULL);
