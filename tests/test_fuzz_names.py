@@ -65,10 +65,9 @@ def by_eye_federal(stem: str) -> dict[str, str]:
 
 
 def by_eye_moscow(stem: str) -> dict[str, str]:
-    head = next(one for one in ("CTRL", "ME", "R") if stem.startswith(one))
-    stage = (
-        "RIN" if (head, stem[-6:-4]) == ("R", "IN") else head
-    )  # those insured elsewhere have a register of their own
+    head = next(one for one in ("CTRL", "ME", "R", "Y") if stem.startswith(one))
+    own = head in ("R", "CTRL") and stem[-6:-4] == "IN"  # those insured elsewhere have a register of their own
+    stage = f"{head}IN" if own else head
     return {"stage": stage, "mo": stem[len(head) : -6], "payer": stem[-6:-4], "mm": stem[-4:-2], "yy": stem[-2:]}
 
 
