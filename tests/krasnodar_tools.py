@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from oms_batch.reply import dbf_answers
 from oms_batch.reply.answers import Ask, Part
 from oms_batch.reply.marks import Codes, RuleText, Texts
 from oms_batch.ruledata import RuleData
+from oms_batch.synth.insured import COLUMNS
 from oms_batch.synth.krasnodar import Archive
 from oms_batch.synth.krasnodar_files import pack
 from oms_batch.synth.world import Spec
@@ -76,7 +77,9 @@ def read(name: str, data: bytes) -> tuple[duckdb.DuckDBPyConnection, NamedFile, 
     return con, named, {role: place.getvalue() for role, place in places.items()}
 
 
-def judge(name: str, data: bytes, insured: str = "", facts: list[str] | None = None) -> Judged:
+def judge(
+    name: str, data: bytes, insured: Iterable[tuple[str, ...]] | None = None, facts: list[str] | None = None
+) -> Judged:
     """Run the payer's rules over a delivered archive."""
     con, named, members = read(name, data)
     line = PROFILE.hop("P", "mo", "payer")
@@ -85,8 +88,8 @@ def judge(name: str, data: bytes, insured: str = "", facts: list[str] | None = N
     books.load_for(con, RULES, book)
     facts_view.make_person_keys(con, load_spelling(RULES, "krasnodar"))
     facts_view.load_facts(con, facts or [], named.register)
-    if insured:
-        identify.identify_in(con, insured, identify.load_search(RULES, "krasnodar"))
+    if insured is not None:
+        identify.identify_in(con, bring_insured(con, insured), identify.load_search(RULES, "krasnodar"))
     plan = engine.run(con, book)
     verdict.decide(con, book, payer=named.payer)
     con.execute("UPDATE verdicts SET defect = osn")
@@ -130,3 +133,19 @@ def zipped(members: Mapping[str, bytes]) -> bytes:
         for name, data in members.items():
             archive.writestr(name, data)
     return out.getvalue()
+
+
+def bring_insured(con: duckdb.DuckDBPyConnection, rows: Iterable[tuple[str, ...]]) -> str:
+    """The register of the insured as a table beside a register; its name."""
+    spelling = load_spelling(RULES, "krasnodar")
+    texts = ", ".join(f"{name} VARCHAR" for name in COLUMNS)
+    con.execute(f"CREATE OR REPLACE TABLE brought (n BIGINT, {texts})")
+    blanks = ", ".join("?" for _ in range(len(COLUMNS) + 1))
+    con.executemany(f"INSERT INTO brought VALUES ({blanks})", [[at, *row] for at, row in enumerate(rows, 1)])
+    con.execute(
+        f"""CREATE OR REPLACE TABLE insured AS SELECT n, enp, vpolis, spolis, npolis, fam, im, ot, dr::DATE AS dr, w,
+        snils, smo, date_from::DATE AS date_from, TRY_CAST(NULLIF(date_to, '') AS DATE) AS date_to,
+        {spelling.number("fam", "im", "ot", "dr::DATE")} AS person_key, enp AS person
+        FROM (SELECT n, {", ".join(f"NULLIF({name}, '') AS {name.lower()}" for name in COLUMNS)} FROM brought)"""
+    )
+    return "insured"

@@ -74,7 +74,7 @@ def _said(con: duckdb.DuckDBPyConnection, defects: Mapping[str, str]) -> None:
     con.execute(
         """CREATE OR REPLACE TEMP TABLE said AS
         WITH hit AS (
-            SELECT v.z_sl_n, v.rule, TRUE AS leading FROM verdicts v WHERE v.refused
+            SELECT v.z_sl_n, v.rule, TRUE AS leads FROM verdicts v WHERE v.refused
             UNION ALL
             SELECT v.z_sl_n, f.rule, FALSE FROM verdicts v JOIN findings f ON f.z_sl_n = v.z_sl_n
                 WHERE v.refused AND f.severity = 'reject'
@@ -82,11 +82,11 @@ def _said(con: duckdb.DuckDBPyConnection, defects: Mapping[str, str]) -> None:
             SELECT v.z_sl_n, f.rule, FALSE FROM verdicts v JOIN findings f ON f.pers_n = v.pers_n
                 WHERE v.refused AND f.z_sl_n IS NULL AND f.severity = 'reject'
         ), named AS (
-            SELECT h.z_sl_n, d.defect, bool_or(h.leading) AS leading,
-                arg_min(h.rule, (NOT h.leading, h.rule)) AS rule
+            SELECT h.z_sl_n, d.defect, bool_or(h.leads) AS leads,
+                arg_min(h.rule, (NOT h.leads, h.rule)) AS rule
             FROM hit h JOIN rule_defect d ON d.rule = h.rule GROUP BY h.z_sl_n, d.defect
         )
-        SELECT z_sl_n, row_number() OVER (PARTITION BY z_sl_n ORDER BY NOT leading, rule) AS place, rule, defect
+        SELECT z_sl_n, row_number() OVER (PARTITION BY z_sl_n ORDER BY NOT leads, rule) AS place, rule, defect
         FROM named"""
     )
 

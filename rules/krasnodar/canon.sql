@@ -4,8 +4,11 @@
 -- the first digit of VP is the code of V006; a repeat account (its kind says so) names in COMMENT the NS in which it was
 -- returned, under the same SN; the period of the register is the month of DATS.
 
+-- a request about persons (FLK) is read like a register without care
+CREATE OR REPLACE TABLE asked AS SELECT * FROM p_rec UNION ALL BY NAME SELECT * FROM q_rec;
+
 CREATE OR REPLACE TABLE first_of AS
-SELECT code_mo, ns, sn, min(n) AS n FROM p_rec GROUP BY ALL;
+SELECT code_mo, ns, sn, min(n) AS n FROM asked GROUP BY ALL;
 
 CREATE OR REPLACE TABLE register AS
 SELECT 1::BIGINT AS n, NULL::BIGINT AS up_n, NULL::BIGINT AS z_sl_n, 1::INTEGER AS line,
@@ -13,17 +16,17 @@ SELECT 1::BIGINT AS n, NULL::BIGINT AS up_n, NULL::BIGINT AS z_sl_n, 1::INTEGER 
   COALESCE(p.code_mo, f.mo) AS ogrn_mo, ''::VARCHAR AS kpp_mo, p.ns AS nschet, p.dats AS dschet, p.pl_ogrn AS plat_ogrn,
   f.mo AS name_mo, f.payer AS name_payer,
   lpad(CAST(((f.year % 100) * 100 + f.month) * 10 + TRY_CAST(f.number AS INTEGER) AS VARCHAR), 5, '0') AS name_number
-FROM (SELECT 1) one LEFT JOIN named f ON TRUE LEFT JOIN p_rec p ON p.n = 1;
+FROM (SELECT 1) one LEFT JOIN named f ON TRUE LEFT JOIN asked p ON p.n = 1;
 
 CREATE OR REPLACE TABLE pers AS
-SELECT p.n, 1::BIGINT AS up_n, p.n AS z_sl_n, p.line, p.sn AS id_pac, p.fio AS fam, p.ima AS im, p.otch AS ot, p.datr AS dr,
+SELECT p.n, 1::BIGINT AS up_n, p.n AS z_sl_n, p.line, NULL::VARCHAR AS id_pac, p.fio AS fam, p.ima AS im, p.otch AS ot, p.datr AS dr,
   CASE upper(p.pol) WHEN 'М' THEN '1' WHEN 'Ж' THEN '2' ELSE p.pol END AS w, p.snils, p.kat, p.inv,
   p.spv AS vpolis, p.sps AS spolis, p.spn AS npolis, p.pl_ogrn AS smo_ogrn, p.okato_oms AS region_oms,
   p.c_doc AS doctype, p.s_doc AS docser, p.n_doc AS docnum, p.novor, p.vnov_d,
   p.famp AS fam_p, p.imp AS im_p, p.otp AS ot_p, p.datrp AS dr_p,
   CASE upper(p.polp) WHEN 'М' THEN '1' WHEN 'Ж' THEN '2' ELSE p.polp END AS w_p,
   NULL::DATE AS polis_begin, NULL::DATE AS polis_end
-FROM p_rec p;
+FROM asked p;
 
 CREATE OR REPLACE TABLE usl AS
 SELECT u.n, f.n AS up_n, f.n AS z_sl_n, u.line, u.uid AS idserv, u.kotd AS podr, u.kpk AS profil_k, u.mkbx AS mkb, u.vp,
@@ -37,7 +40,7 @@ CREATE OR REPLACE TABLE z_sl AS
 WITH own AS (
   SELECT z_sl_n, min(usl_ok) AS usl_ok, sum(sumv_usl)::BIGINT AS sumv, arg_min(mkb, n) AS mkb FROM usl GROUP BY z_sl_n
 ), said AS (  -- all that an account says but the marks of a return
-  SELECT n, md5(CAST(row(*COLUMNS(* EXCLUDE (n, up_n, z_sl_n, line, vs, pv, dvozvrat))) AS VARCHAR)) AS digest FROM p_rec
+  SELECT n, md5(CAST(row(*COLUMNS(* EXCLUDE (n, up_n, z_sl_n, line, vs, pv, dvozvrat))) AS VARCHAR)) AS digest FROM asked
 ), served AS (
   SELECT l.z_sl_n, string_agg(u.digest, '' ORDER BY l.n) AS digest
   FROM (SELECT n, md5(CAST(row(*COLUMNS(* EXCLUDE (n, up_n, z_sl_n, line))) AS VARCHAR)) AS digest FROM u_rec) u
@@ -58,7 +61,7 @@ SELECT p.n, p.n AS up_n, p.n AS z_sl_n, p.line, p.n AS pers_n,
   CASE WHEN p.vs IN ('3', '7', 'b', 'f', 'j', 'n') THEN '4' END AS pay,
   p.code_mo, p.ns, p.vs, p.dats, p.datps, p.pl_ogrn, p.pv, p.dvozvrat, p.comment AS note,
   md5(s.digest || COALESCE(v.digest, '')) AS digest
-FROM p_rec p LEFT JOIN own u ON u.z_sl_n = p.n LEFT JOIN said s ON s.n = p.n LEFT JOIN served v ON v.z_sl_n = p.n;
+FROM asked p LEFT JOIN own u ON u.z_sl_n = p.n LEFT JOIN said s ON s.n = p.n LEFT JOIN served v ON v.z_sl_n = p.n;
 
 CREATE OR REPLACE TABLE ds AS
 SELECT row_number() OVER (ORDER BY z_sl_n, ds_type, mkb)::BIGINT AS n, z_sl_n AS up_n, z_sl_n, line, ds_type, mkb
@@ -80,8 +83,9 @@ FROM r_rec r LEFT JOIN first_of f
 
 -- What reading found stands at records; an answer speaks of accounts. Lists of doctors and directions belong to no account:
 -- what is amiss in them refuses nothing.
-UPDATE findings SET z_sl_n = n, pers_n = n WHERE unit = 'p_rec';
+UPDATE findings SET z_sl_n = n, pers_n = n WHERE unit IN ('p_rec', 'q_rec');
 UPDATE findings SET z_sl_n = usl.z_sl_n, pers_n = usl.z_sl_n FROM usl WHERE findings.unit = 'u_rec' AND usl.n = findings.n;
 UPDATE findings SET z_sl_n = naz.z_sl_n, pers_n = naz.z_sl_n FROM naz WHERE findings.unit = 'r_rec' AND naz.n = findings.n;
 UPDATE findings SET severity = 'warn' WHERE unit IN ('d_rec', 'n_rec');
 DROP TABLE first_of;
+DROP TABLE asked;
