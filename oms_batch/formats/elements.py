@@ -90,14 +90,20 @@ def choose(rules: RuleData, profile: str, kind: str, direction: str, version: st
 
     ``Refusal`` ``HDR_VERSION`` when this version is not known for that period; ``SetupError`` for an unknown type.
     """
+    return candidates(rules, profile, kind, direction, version, period)[0]
+
+
+def candidates(rules: RuleData, profile: str, kind: str, direction: str, version: str, period: str) -> list[str]:
+    """All layouts that it may be, for documents without VERSION several; never none."""
     rows = [row for row in index(rules, profile) if row["type"] == kind and row["direction"] == direction]
     if not rows:
         raise SetupError(f"{profile}/layouts/index.csv: nothing for {kind} {direction}")
-    for row in rows:
-        if row["version"] in ("", version) and (not period or _open(row, period)):
-            return f"{kind}:{row['id']}"
-    known = sorted({row["version"] for row in rows if not period or _open(row, period)})
-    raise refuse("HDR_VERSION", "ZGLV/VERSION", expected=", ".join(known), found=version[:20])
+    rows = [row for row in rows if not period or _open(row, period)]
+    found = [f"{kind}:{row['id']}" for row in rows if row["version"] in ("", version)]
+    if not found:
+        known = ", ".join(sorted({row["version"] for row in rows}))
+        raise refuse("HDR_VERSION", "ZGLV/VERSION", expected=known, found=version[:20])
+    return found
 
 
 def _open(row: Mapping[str, str], period: str) -> bool:

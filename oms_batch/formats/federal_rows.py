@@ -64,7 +64,8 @@ class Rows:
 
 def plan_rows(layout: Layout, counts: Mapping[str, int]) -> tuple[Plan, dict[str, Rows]]:
     """The machine's plan of a layout with tables to fill; ``counts``: rows that those tables have already."""
-    plan, tables = Plan(layout.root), {}
+    plan = Plan(layout.root)
+    tables: dict[str, Rows] = {}
     _set(plan, None, tables, counts)
     return plan, tables
 
@@ -164,11 +165,8 @@ def taken(rows: Rows, kinds: Mapping[str, pa.DataType], source: BinaryIO) -> Tab
         columns["byte_to"] = pa.array(rows.end, pa.int64())
         if rows.name in ACCOUNTS:
             columns["digest"] = pa.array(_digests(source, rows.begin, rows.end), pa.string())
-    made = Table(
-        np.arange(rows.flushed + 1, rows.count + 1, dtype=np.int64),
-        *(np.array(one, dtype=np.int64) for one in (rows.up, rows.account, rows.line)),
-        columns,
-    )
+    up, account, line = (np.array(one, dtype=np.int64) for one in (rows.up, rows.account, rows.line))
+    made = Table(np.arange(rows.flushed + 1, rows.count + 1, dtype=np.int64), up, account, line, columns)
     rows.clear()
     return made
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 
 from oms_batch.formats.element_values import SAME_KEY
@@ -56,6 +55,18 @@ class Sink:
         """Undo ``create`` and all that came after it; tables that stood there before stay."""
         for table in self.created:
             self.con.execute(f'DROP TABLE "{table}"')
+
+    def mark(self) -> tuple[dict[str, int], int]:
+        """How many rows there are; for ``back_to``."""
+        return dict(self.counts), self.findings
+
+    def back_to(self, mark: tuple[dict[str, int], int]) -> None:
+        """Take back what came after the mark."""
+        counts, self.findings = mark
+        for table in self.counts:
+            self.con.execute(f'DELETE FROM "{table}" WHERE n > {counts.get(table, 0)}')  # noqa: S608 - our names
+        self.con.execute(f"DELETE FROM findings WHERE rowid >= {self.findings}")  # noqa: S608
+        self.counts = counts
 
     def add(self, name: str, table: Table) -> None:
         """Insert rows."""
@@ -129,7 +140,3 @@ class Sink:
         row = self.con.execute("SELECT count(*) FROM findings").fetchone()
         self.findings = int(row[0]) if row else 0
 
-
-def whole(count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """1, 2, … as ordinals."""
-    return np.arange(1, count + 1, dtype=np.int64)

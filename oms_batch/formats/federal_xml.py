@@ -18,7 +18,7 @@ from oms_batch.formats import elements, strict
 from oms_batch.formats.element_values import WHITE
 from oms_batch.formats.elements import Layout
 from oms_batch.formats.federal_document import ENCODINGS, feed, place_of
-from oms_batch.formats.federal_fast import read_fast
+from oms_batch.formats.federal_fast import Declined, Fast
 from oms_batch.formats.federal_rows import Collector, plan_rows, taken
 from oms_batch.formats.federal_sink import Sink
 from oms_batch.formats.federal_walk import Machine, refusals
@@ -68,6 +68,18 @@ def read_members(
 
 def _read(stream: BinaryIO, layout: Layout, sink: Sink, encodings: tuple[str, ...], limits: ReadLimits) -> str:
     """One member; gives its encoding."""
+    big = stream.seek(0, 2) >= SMALL
+    if big and limits.fast:
+        before = sink.mark()
+        try:
+            return _walk(stream, layout, sink, encodings, limits.piece)
+        except Declined:
+            sink.back_to(before)
+    return _walk(stream, layout, sink, encodings, 0)
+
+
+def _walk(stream: BinaryIO, layout: Layout, sink: Sink, encodings: tuple[str, ...], piece: int) -> str:
+    """One member by the machine, its records by arrays where ``piece`` tells how many bytes at a time."""
     plan, tables = plan_rows(layout, sink.counts)
     root = layout.root.table
 
@@ -80,8 +92,9 @@ def _read(stream: BinaryIO, layout: Layout, sink: Sink, encodings: tuple[str, ..
 
     watch = Collector(layout, tables, flush)
     machine = Machine(layout, plan, watch)
-    big = stream.seek(0, 2) >= SMALL
-    if not (big and limits.fast) or not (used := read_fast(stream, machine, watch, sink, encodings, limits.piece)):
+    if piece:
+        used = Fast(machine, watch, sink, tables).read(stream, encodings, piece)
+    else:
         used = feed(stream, machine, encodings, watch.see)
     flush()
     prefix = root.removesuffix("register")
@@ -102,9 +115,12 @@ def layout_of(
     if any((row["type"], row["id"]) == (kind, rest) for row in elements.index(rules, profile)):
         return elements.load(rules, profile, wanted)
     found = sniff(stream, encodings)
-    year, month = found.get("YEAR", ""), found.get("MONTH", "")
+    named = {path.rpartition("/")[2]: text for path, text in reversed(found.items()) if path.count("/") == 2}
+    year, month = named.get("YEAR", ""), named.get("MONTH", "")
     period = f"{int(year):04d}-{int(month):02d}" if _digits(year, 4) and _digits(month, 2) else ""
-    return elements.load(rules, profile, elements.choose(rules, profile, kind, rest, found.get("VERSION", ""), period))
+    ids = elements.candidates(rules, profile, kind, rest, named.get("VERSION", ""), period)
+    known = [elements.load(rules, profile, one) for one in ids]
+    return next((one for one in known if set(found) <= set(one.elements)), known[0])
 
 
 def _digits(text: str, most: int) -> bool:
@@ -112,23 +128,28 @@ def _digits(text: str, most: int) -> bool:
 
 
 def sniff(stream: BinaryIO, encodings: tuple[str, ...] = ENCODINGS) -> dict[str, str]:
-    """The first texts of elements two below the root, by name (VERSION, YEAR, MONTH, FILENAME …), of the first
-    ``SNIFFED`` bytes; a name of the second part does not take the place of the first's. ``Refusal`` as in reading."""
+    """The first text of each leaf, by path (``ZL_LIST/ZGLV/VERSION``), in the first ``SNIFFED`` bytes of a document.
+
+    ``Refusal`` as in reading.
+    """
     stream.seek(0)
     data = stream.read(SNIFFED)
     encoding = strict.encoding_of(data[: strict.HEAD], encodings)
     found: dict[str, str] = {}
     path: list[str] = []
+    leaf = [False]
     chars: list[str] = []
     parser = expat.ParserCreate(encoding)
 
     def start(name: str, _attributes: dict[str, str]) -> None:
         path.append(name)
+        leaf[0] = True
         chars.clear()
 
     def end(_name: str) -> None:
-        if len(path) == 3:
-            found.setdefault(path[-1], "".join(chars).strip(WHITE))
+        if leaf[0]:
+            found.setdefault("/".join(path), "".join(chars).strip(WHITE))
+        leaf[0] = False
         path.pop()
         chars.clear()
 
@@ -139,6 +160,6 @@ def sniff(stream: BinaryIO, encodings: tuple[str, ...] = ENCODINGS) -> dict[str,
     try:
         parser.Parse(data, len(data) < SNIFFED)
     except expat.ExpatError as error:
-        if "VERSION" not in found:
+        if not found or len(data) < SNIFFED:
             raise place_of(parser, error, stream, encoding) from None
     return found
