@@ -16,7 +16,7 @@ from typing import Any
 
 from oms_batch.errors import SetupError
 from oms_batch.judge.rule import Example
-from oms_batch.judge.tables import ACCOUNT, FACTS, IDENT, PARAM, Tables
+from oms_batch.judge.tables import ACCOUNT, FACTS, IDENT, PARAM, REGISTER, Tables
 from oms_batch.ruledata import RuleData
 
 Row = dict[str, Any]
@@ -27,11 +27,15 @@ _BESIDE: Mapping[str, Mapping[str, str]] = {"ident": IDENT, "facts": FACTS, "par
 
 @dataclass(frozen=True)
 class Bases:
-    """Base documents and defaults of a profile (``rules/<profile>/example.toml``)."""
+    """Base documents and defaults of a profile (``rules/<profile>/example.toml``).
+
+    ``partial``: the profile's tables have not all that examples of shared rules may state.
+    """
 
     default: str
     base: Mapping[str, Mapping[str, list[Row]]]
     defaults: Mapping[str, Row]
+    partial: bool = False
 
 
 def load_bases(rules: RuleData, profile: str) -> Bases:
@@ -39,11 +43,26 @@ def load_bases(rules: RuleData, profile: str) -> Bases:
     file = f"{profile}/example.toml"
     data = rules.toml(file)
     try:
-        found = Bases(data["default"], data["base"], data["defaults"])
+        found = Bases(data["default"], data["base"], data["defaults"], bool(data.get("partial")))
         found.base[found.default]
     except KeyError as error:
         raise SetupError(f"{file}: {error} is missing") from None
     return found
+
+
+def known(rows: Document, tables: Tables, spoken: frozenset[str]) -> Document:
+    """The rows without what this layout has not and the rule, whose words are ``spoken``, never names.
+
+    Examples of rules that all profiles share say more than some layouts have.
+    """
+    kept: Document = {}
+    for table, listed in rows.items():
+        columns = columns_of(table, tables)
+        if columns is None and table not in spoken:
+            continue
+        have = {*(columns or {}), *spoken, "up"}
+        kept[table] = [{name: value for name, value in row.items() if name in have} for row in listed]
+    return kept
 
 
 def document(example: Example, bases: Bases, place: str) -> Document:
@@ -104,6 +123,7 @@ def numbered(rows: Document, index: int, tables: Tables, place: str) -> Document
             rows.setdefault(above, [{}])
             if not rows[above]:
                 rows[above] = [{}]
+    _rows_between(rows, tables)
     start = index * STRIDE
     found: Document = {}
     for table, listed in rows.items():
@@ -115,6 +135,17 @@ def numbered(rows: Document, index: int, tables: Tables, place: str) -> Document
                 raise SetupError(f"{place}: {table}.{min(strange)}: no such column")
         found[table] = [_keys(table, row, i, start, rows, tables) for i, row in enumerate(listed, 1)]
     return found
+
+
+def _rows_between(rows: Document, tables: Tables) -> None:
+    """Where a layout has a table between accounts and services, ``up = 2`` means the part of the second account."""
+    for table in [name for name in rows if name in tables.columns]:
+        chain = tables.chain(table)
+        if len(chain) < 3 or chain[2] == REGISTER:
+            continue
+        last = max((int(row.get("up", 1)) for row in rows[table]), default=0)
+        for ordinal in range(len(rows[chain[1]]) + 1, min(last, len(rows[chain[2]])) + 1):
+            rows[chain[1]].append({"up": ordinal})
 
 
 def _keys(table: str, row: Row, ordinal: int, start: int, rows: Document, tables: Tables) -> Row:

@@ -6,16 +6,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 
 from oms_batch.errors import SetupError
 from oms_batch.judge.books import load_for
 from oms_batch.judge.engine import dated_source, span_of
-from oms_batch.judge.example import STRIDE, Bases, Document, columns_of, document, insert_sql, load_bases, numbered
+from oms_batch.judge.example import (
+    STRIDE,
+    Bases,
+    Document,
+    columns_of,
+    document,
+    insert_sql,
+    known,
+    load_bases,
+    numbered,
+)
 from oms_batch.judge.rule import Example, Rule
-from oms_batch.judge.rulebook import Rulebook
+from oms_batch.judge.rulebook import COMMON, Rulebook
 from oms_batch.judge.scan import day_of, in_force, make_ready, select_scan, wide_scan
 from oms_batch.judge.tables import ACCOUNT, PERSON, REGISTER, create_table
 from oms_batch.ruledata import RuleData
@@ -85,6 +95,11 @@ def prove(con: duckdb.DuckDBPyConnection, rule: Rule, rulebook: Rulebook, bases:
         cases = _cases(rule, rulebook, bases)
     except SetupError as error:
         return [ExampleResult(rule.code, "pass", "", False, 0, 0, str(error))]
+    if rule.set_name.split("/")[0] == COMMON and bases.partial:
+        if rulebook.tables.lacks(rule.on, rule.parts()):
+            return []
+        spoken = frozenset(rule.parts().names | rule.parts().tables)
+        cases = [replace(case, rows=known(case.rows, rulebook.tables, spoken)) for case in cases]
     examples = (*rule.passes, *rule.fails)
     alone = bool(rule.select) or rule.on == REGISTER or rule.parts().subquery or any(map(_own_register, examples))
     results: list[ExampleResult] = []
