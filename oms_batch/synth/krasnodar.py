@@ -92,11 +92,11 @@ def archives(profile: Profile, spec: Spec) -> dict[str, Archive]:
     for one in accounts(world):
         found.setdefault(one.person.letter, Archive(one.person.letter)).accounts.append(one)
     for archive in found.values():
-        _settle(world, archive)
+        settle(world, archive)
     return dict(sorted(found.items()))
 
 
-def _settle(world: World, archive: Archive) -> None:
+def settle(world: World, archive: Archive) -> None:
     """Numbers that are unique in the archive, and the list of its doctors."""
     for role, column in (("U", "UID"), ("R", "RID")):
         for number, row in enumerate(archive.rows()[role], 1):
