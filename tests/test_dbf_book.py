@@ -29,6 +29,7 @@ def built(version: int, fields: list[tuple[str, str, int, int]], rows: list[byte
     size, wide = 33 + 32 * len(fields) + behind, 1 + sum(one[2] for one in fields)
     head = bytearray(struct.pack("<B3BLHH20x", version, 18, 1, 1, len(rows), size, wide))
     head[29] = mark
+    head[28] = 2 * (behind > 0 and any(one[1] in "MGP" for one in fields))
     for name, kind, width, decimals in fields:
         head += struct.pack("<11sc4xBB14x", name.encode(), kind.encode(), width, decimals)
     assert all(len(row) == wide for row in rows)
@@ -118,6 +119,13 @@ def test_a_memo_that_is_not_there_is_refused() -> None:
     odd = memo[:512] + struct.pack(">L", 77) + memo[512 + 4 :]
     assert code_of(good, odd) == "DBF_MEMO"
     assert code_of(with_memo(*numbers)[:-1] + b"z", memo) == "DBF_SIZE"
+
+
+def test_a_table_that_says_it_has_memos_has_some() -> None:
+    plain = built(0x30, [("A", "C", 5, 0)], [])
+    assert book(plain) == []
+    assert code_of(plain[:28] + b"\2" + plain[29:], b"") == "DBF_MEMO"
+    assert code_of(built(0x83, [("A", "C", 5, 0)], []), b"") == "DBF_MEMO"
 
 
 def test_a_register_never_asks_for_a_memo() -> None:

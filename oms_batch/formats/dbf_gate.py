@@ -25,7 +25,8 @@ PLAIN = {0x03, 0x30, 0x31, 0x32}
 WITH_MEMO = {0x83, 0x8B, 0xCB, 0xF5, 0xFB}
 FOXPRO = {0x30, 0x31, 0x32}
 BACKLINK = 263  # bytes that FoxPro keeps behind the field table
-ENCRYPTED, MARK = 15, 29  # places in the header
+ENCRYPTED, FLAGS, MARK = 15, 28, 29  # places in the header
+HAS_MEMO = 2  # among FoxPro's flags
 LONGEST_RECORD = 4000
 LONGEST_NUMBER = 20
 MOST_FIELDS = 255
@@ -87,6 +88,9 @@ def check(stream: BinaryIO, *, book: bool = False) -> Table:
     if head[ENCRYPTED] == 1:
         raise refuse("DBF_HEADER", f"byte {ENCRYPTED}", found="encrypted")
     columns = _columns(stream.read(MOST_FIELDS * FIELD.size + 1), book)
+    says_memo = version in WITH_MEMO or (version in FOXPRO and head[FLAGS] & HAS_MEMO)
+    if says_memo and not any(one.type in MEMO for one in columns):
+        raise refuse("DBF_MEMO", "byte 0", expected="memo fields", found=0)
     real = HEAD.size + 32 * len(columns) + 1
     if header not in (real, real + 1, real + BACKLINK if version in FOXPRO else real):
         raise refuse("DBF_HDRLEN", "byte 8", expected=real, found=header)
