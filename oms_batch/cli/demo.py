@@ -20,19 +20,20 @@ from oms_batch.settings import Role
     "--accounts", default=400, type=click.IntRange(min=1), show_default=True, help=N_("Accounts in the main register.")
 )
 @option("--seed", default=7, show_default=True, help=N_("Another seed gives another month."))
-def play(folder: str, accounts: int, seed: int) -> int:
+@option("--profile", default="yaroslavl", show_default=True, help=N_("The dialect of the exchange."))
+def play(folder: str, accounts: int, seed: int, profile: str) -> int:
     def tell(line: str) -> None:
         click.echo(line, err=json_wanted())
 
-    proofs = demo.run(folder, tell, accounts=accounts, seed=seed)
+    proofs = demo.run(folder, tell, accounts=accounts, seed=seed, profile=profile)
     balanced = all(one["balanced"] for one in proofs.values())
     if json_wanted():
         print_json(proofs)
     else:
         click.echo("")
         click.echo(
-            _("Look around: {folder}/mo, {folder}/tfoms, {folder}/smo-p are homes like real ones.").format(
-                folder=folder
+            _("Look around: these are homes like real ones: {folders}.").format(
+                folders=", ".join(f"{folder}/{name}" for name in proofs)
             )
         )
         click.echo(_("For example: oms-batch --home {folder}/mo status").format(folder=folder))

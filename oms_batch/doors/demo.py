@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from oms_batch import clock, homes, insurance, office, overview, requests
 from oms_batch.conductor import publish, settling_of, sweep
 from oms_batch.desk.resubmit import kind_title
+from oms_batch.doors import play
 from oms_batch.errors import WrongState
 from oms_batch.exchange import Profile, load_profile
 from oms_batch.i18n import _
@@ -30,6 +31,7 @@ from oms_batch.textform import money as roubles
 from oms_batch.wording import bucket_names, in_words
 from oms_batch.work import Handled
 
+DEFAULT_PROFILE = "yaroslavl"
 Tell = Callable[[str], None]
 
 
@@ -55,12 +57,20 @@ class Month:
             yield site
 
 
-def run(folder: str, tell: Tell, *, accounts: int = 400, seed: int = 7, isolate: bool = True) -> dict[str, Any]:
+def run(
+    folder: str, tell: Tell, *, accounts: int = 400, seed: int = 7, isolate: bool = True, profile: str = DEFAULT_PROFILE
+) -> dict[str, Any]:
     """Play the month in a new folder; gives the proof of each participant's ledger.
 
     ``WrongState`` HOME_EXISTS when the folder was played in before.
     """
-    profile = load_profile("yaroslavl")
+    if (by_steps := play.open_play(profile)) is not None:
+        return play.run(by_steps, folder, tell, accounts=accounts, seed=seed, isolate=isolate)
+    return _numbered(load_profile(profile), folder, tell, accounts, seed, isolate)
+
+
+def _numbered(profile: Profile, folder: str, tell: Tell, accounts: int, seed: int, isolate: bool) -> dict[str, Any]:
+    """The month of the numbered exchange, with reformulation, invoices and the desk."""
     data = profile.rules.toml(f"{profile.id}/demo.toml")
     spec = Spec(accounts=accounts, seed=seed, period=data["period"], payers=data["payers"], bystanders=accounts // 2)
     planted = plant(profile, spec, Plan(side="fund", each=0, per_mille=data["per_mille"]))

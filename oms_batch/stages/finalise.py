@@ -18,13 +18,22 @@ def work(data: dict[str, Any]) -> dict[str, Any]:
     with workbench(order) as bench:
         line = hop_of(order, bench.profile)
         judged = judging.judge(bench, line, payer=bench.named.payer)
+        _leave_out(bench, judged)
         _apply(bench, order.options.get("decisions", []))
         with bench.timed("answer"):
-            telling.answer(bench, judged, order.named, order.partner, "TRUE")
+            telling.answer(bench, judged, order.named, order.partner, "v.z_sl_n IS NOT NULL")
         with bench.timed("report"):
             telling.report(bench, judged)
             telling.receipt(bench, judged, line)
         return judging.result(bench, line, judged).as_json()
+
+
+def _leave_out(bench: Bench, judged: judging.Judged) -> None:
+    """What our first answer refused whole is closed already: the final one is silent about it."""
+    bench.con.execute(
+        "DELETE FROM verdicts WHERE z_sl_n IN (SELECT n FROM z_sl WHERE COALESCE(pay, '') = ?)", [judged.codes.refused]
+    )
+    bench.only = "n IN (SELECT z_sl_n FROM verdicts)"
 
 
 def _apply(bench: Bench, decisions: list[dict[str, Any]]) -> None:

@@ -58,7 +58,7 @@ def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes, last
                 WHEN $partly THEN COALESCE(a.sumv, 0) - COALESCE(a.sump, 0) ELSE 0 END AS withheld,
             COALESCE(NULLIF(a.said_defect, ''), d.osn, '') AS defect, COALESCE(d.kod, '') AS kod,
             COALESCE(a.said_rule, '') AS rule,
-            d.kod IS NOT NULL AS coded
+            d.kod IS NOT NULL AS coded, {_payer(con)} AS payer
         FROM account a LEFT JOIN coded d ON d.n = a.n""",
         {"refused": codes.refused, "partly": codes.partly, "last": last},
     )
@@ -95,13 +95,20 @@ def totals(bench: Bench) -> tuple[Totals, Totals]:
     return Totals(int(row[0]), int(row[1])), Totals(int(row[2]), int(row[3]))
 
 
+def _payer(con: duckdb.DuckDBPyConnection) -> str:
+    """Who pays an account, where an answer for all payers says so itself."""
+    names = {row[0] for row in con.execute("DESCRIBE z_sl").fetchall()}
+    return "COALESCE(a.payer, '')" if "payer" in names else "''"
+
+
 def effects_sql(line: Hop, payer: str, where: str = "TRUE") -> str:
-    """The effects of an answer as a SELECT over ``heard``, in the ledger's columns."""
+    """The effects of an answer as a SELECT over ``heard``, in the ledger's columns; ``payer`` empty: as it says."""
     passed, refused = line.passed or line.refused, line.refused or line.passed
+    who = f"'{payer}'" if payer else "payer"
     return f"""SELECT xkey, COALESCE(x_key2, '') AS x_key2, COALESCE(idcase, '') AS idcase,
         COALESCE(usl_ok, '') AS usl_ok,
         COALESCE(vidpom, '') AS vidpom, COALESCE(pr_nov, '') AS pr_nov, CAST(date_z_1 AS VARCHAR) AS date_z_1,
-        CAST(date_z_2 AS VARCHAR) AS date_z_2, CAST(sumv AS BIGINT) AS sumv, '{payer}' AS payer,
+        CAST(date_z_2 AS VARCHAR) AS date_z_2, CAST(sumv AS BIGINT) AS sumv, {who} AS payer,
         CASE WHEN whole THEN '{refused}' ELSE '{passed}' END AS state, '{line.stage}' AS stage,
         CAST(withheld AS BIGINT) AS withheld, CASE WHEN refused THEN defect ELSE '' END AS defect,
         CASE WHEN refused THEN kod ELSE '' END AS kod, CASE WHEN refused THEN rule ELSE '' END AS rule,

@@ -119,7 +119,9 @@ def _rows(con: Any, code: str, sql: str, parameters: dict[str, Any] | None = Non
 
 def _result(order: WorkOrder, parts: list[tuple[Bench, Hop]]) -> WorkResult:
     path = effects_path(order)
-    save(path, [(bench.con, heard.effects_sql(line, order.named.payer)) for bench, line in parts])
+    everyone = order.named.payer == parts[0][0].profile.data["name"]["all_payers"]
+    payer = "" if everyone else order.named.payer
+    save(path, [(bench.con, heard.effects_sql(line, payer)) for bench, line in parts])
     sent = sum((heard.totals(bench)[0] for bench, _line in parts), Totals())
     refused = sum((heard.totals(bench)[1] for bench, _line in parts), Totals())
     causes = [row for bench, _line in parts for row in heard.summary(bench)]

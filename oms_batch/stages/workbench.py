@@ -39,6 +39,7 @@ class Bench:
     con: duckdb.DuckDBPyConnection
     documents: Mapping[str, str]
     encoding: str
+    only: str = "TRUE"  # which accounts of the document the work is about
     seconds: dict[str, float] = field(default_factory=dict)
     replies: list[Reply] = field(default_factory=list)
 
@@ -58,7 +59,7 @@ class Bench:
     def totals(self, where: str = "TRUE") -> Totals:
         """Accounts and claimed kopecks of the accounts that satisfy a condition over ``z_sl``."""
         row = self.con.execute(
-            f"SELECT count(*), CAST(COALESCE(sum(sumv), 0) AS BIGINT) FROM z_sl WHERE {where}"
+            f"SELECT count(*), CAST(COALESCE(sum(sumv), 0) AS BIGINT) FROM z_sl WHERE ({where}) AND {self.only}"
         ).fetchone()
         if row is None:
             raise Fault("totals: no row")

@@ -51,7 +51,7 @@ SELECT z.n, z.up_n, z.n AS z_sl_n, z.line, z.up_n AS pers_n,
   CASE WHEN z.first_idcase IS NOT NULL AND r.first_code IS NOT NULL THEN
     concat(r.first_year, lpad(CAST(r.first_month AS VARCHAR), 2, '0'), '-', r.first_code, '-', z.first_idcase) END AS x_key2,
   z.* EXCLUDE (n, up_n, z_sl_n, line) REPLACE (COALESCE(t.oplata, z.oplata) AS oplata, COALESCE(t.sump, z.sump) AS sump),
-  p.pr_nov, CASE WHEN COALESCE(t.oplata, z.oplata) <> '0' THEN COALESCE(t.oplata, z.oplata) END AS pay,
+  p.pr_nov, p.smo AS payer, CASE WHEN COALESCE(t.oplata, z.oplata) <> '0' THEN COALESCE(t.oplata, z.oplata) END AS pay,
   f.ds1, f.iddokt, f.prvs, f.nhistory, f.profil, f.p_cel, f.det, f.ds_onk, f.comentsl, f.c_zab, f.sum_m, f.cases
 FROM z_sl z CROSS JOIN register r LEFT JOIN pers p ON p.n = z.up_n LEFT JOIN first_case f ON f.z_sl_n = z.n
 LEFT JOIN told t ON t.n = z.n;

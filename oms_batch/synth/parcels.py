@@ -1,0 +1,68 @@
+"""What a play of a month needs of any wire format: files to send, the insured that fit, corrected accounts once more.
+
+``FIRST`` and ``AGAIN`` hold the makers by the name that ``demo.toml`` of a profile gives (``maker``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from oms_batch.exchange import Profile
+from oms_batch.synth import federal, federal_planting
+from oms_batch.synth.insured import Changes
+from oms_batch.synth.planting import Plan
+from oms_batch.synth.world import Spec
+
+Members = tuple[tuple[str, Iterable[bytes]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One file to send: its name and its members with their bytes in blocks."""
+
+    name: str
+    members: Members
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The files of a month, what is changed in the register of the insured so that planted defects are found there,
+    and how many defects were planted."""
+
+    parcels: Sequence[Parcel]
+    insured: Changes = field(default_factory=dict)
+    planted: int = 0
+
+
+First = Callable[[Profile, Spec, Mapping[str, Any]], Made]
+Again = Callable[[Profile, Spec, Spec, Sequence[Mapping[str, Any]]], Sequence[Parcel]]
+
+
+def _federal(profile: Profile, spec: Spec, data: Mapping[str, Any]) -> Made:
+    """H with its L; a share of the accounts has a planted defect (``per_mille``, absent or 0: none)."""
+    if not data.get("per_mille"):
+        return Made([_pair(profile, federal.register(profile, spec))])
+    plan = Plan(side="fund", each=0, per_mille=int(data["per_mille"]))
+    planted = federal_planting.plant(profile, spec, plan)
+    return Made(
+        [_pair(profile, planted.register)], planted.expected["insured"], len(planted.expected.get("accounts", ()))
+    )
+
+
+def _federal_again(
+    profile: Profile, spec: Spec, earlier: Spec, refused: Sequence[Mapping[str, Any]]
+) -> Sequence[Parcel]:
+    """A packet of the accounts that were refused, as the earlier register has them, now without fault."""
+    ordinals = tuple(sorted(int(row["idcase"]) - 1 for row in refused))
+    return [_pair(profile, federal.again(profile, spec, federal.Again(earlier, ordinals)))] if ordinals else []
+
+
+def _pair(profile: Profile, made: federal.Register) -> Parcel:
+    members = ((f"{made.name}.XML", made.main), (f"{made.persons_name}.XML", made.persons))
+    return Parcel(f"{made.name}{profile.data['name']['extensions'][0]}", members)
+
+
+FIRST: Mapping[str, First] = {"federal": _federal}
+AGAIN: Mapping[str, Again] = {"federal": _federal_again}
