@@ -150,7 +150,7 @@ def build(profile: Profile, spec: Spec) -> World:
         _spread(weights),
         payers,
         fund,
-        *_names(names),
+        *name_lists(names),
         data,
         kind,
     )
@@ -196,7 +196,7 @@ def patronymic(father: str, irregular: Mapping[str, list[str]]) -> tuple[str, st
     return father + "ович", father + "овна"
 
 
-def _names(data: dict[str, Any]) -> tuple[Names, Names]:
+def name_lists(data: dict[str, Any]) -> tuple[Names, Names]:
     surnames = tuple(dict.fromkeys(data["surnames"].split()))
     fathers = [patronymic(father, data["patronymic"]) for father in data["male"].split()]
     male = Names(surnames, tuple(data["male"].split()), tuple(his for his, _ in fathers))
