@@ -18,7 +18,9 @@ from oms_batch.errors import SetupError
 from oms_batch.model import parse_date
 
 TYPES = ("text", "code", "date", "money", "quantity", "int")
-MISSING, EXTRA, WRONG, LONG, TWICE, NOT_ALLOWED, ORDER, SAME_KEY = (f"S.00.0{n:02d}0" for n in (1, 2, 3, 4, 5, 7, 10, 11))
+MISSING, EXTRA, WRONG, LONG, TWICE, NOT_ALLOWED, ORDER, SAME_KEY = (
+    f"S.00.0{n:02d}0" for n in (1, 2, 3, 4, 5, 7, 10, 11)
+)
 WHITE = " \t\r\n"
 _NUMBER = re.compile(r"[+-]?(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))")
 _SIZE_TEXT = re.compile(r"([0-9]+)\.\.([0-9]*)( trim)?")
@@ -143,7 +145,7 @@ def _date(one: Facets, text: str) -> tuple[int | None, str]:
     if found is None:
         return None, WRONG if text else MISSING
     value = (found - _EPOCH).days
-    return value, "" if _within(one, found) else NOT_ALLOWED
+    return value, "" if _within(one, found) else OUTSIDE
 
 
 def _within(one: Facets, value: Any) -> bool:
@@ -168,7 +170,7 @@ def _number(one: Facets, text: str) -> tuple[Any, str]:
     if 0 <= one.total < len(whole) + len(part):
         return value, LONG
     if (one.low is not None or one.high is not None) and not _within(one, Decimal(plain)):
-        return value, NOT_ALLOWED
+        return value, OUTSIDE
     if one.values and plain not in one.values and Decimal(plain) not in map(Decimal, one.values):
         return value, NOT_ALLOWED
     return value, ""

@@ -20,7 +20,7 @@ def verdict(stream: BinaryIO, layout: Layout, encodings: Sequence[str] = ENCODIN
 
     A refusal of the whole document comes as one ``Fault`` whose ``rule`` is its code (``XML_SYNTAX``).
     """
-    watch, plan = Watch(), Plan(layout.root)
+    watch, plan = Watch(), Plan(layout.root, not layout.confirmed)
     scopes = {one.one.path: one for one in plan.walk()}
     for one in plan.walk():
         if one.one.unique:

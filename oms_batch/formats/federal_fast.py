@@ -253,4 +253,3 @@ def _pieces(stream: BinaryIO, start: int, size: int, closing: bytes, root: bytes
             at = stream.tell()
             yield ready
             stream.seek(at)
-

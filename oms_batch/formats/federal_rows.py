@@ -64,7 +64,7 @@ class Rows:
 
 def plan_rows(layout: Layout, counts: Mapping[str, int]) -> tuple[Plan, dict[str, Rows]]:
     """The machine's plan of a layout with tables to fill; ``counts``: rows that those tables have already."""
-    plan = Plan(layout.root)
+    plan = Plan(layout.root, not layout.confirmed)
     tables: dict[str, Rows] = {}
     _set(plan, None, tables, counts)
     return plan, tables
@@ -137,7 +137,7 @@ class Collector(Watch):
             self.parts[name] = (self.parts[name][0], self.head_end)
 
     def _behind(self, plan: Plan, at: int) -> int:
-        """The byte behind the end tag that begins at ``at``; what ends with its own tag (``<ZAP/>``) has ended there."""
+        """The byte behind the end tag that begins at ``at``; what ends with its own tag has ended there."""
         place = at - self.base
         closing = self.data.startswith(b"</" + plan.one.name.encode("ascii"), place)
         return self.data.index(b">", place) + 1 + self.base if closing else at

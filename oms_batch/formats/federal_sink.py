@@ -8,14 +8,17 @@ from collections.abc import Mapping, Sequence
 import duckdb
 import pyarrow as pa
 
-from oms_batch.formats.element_values import SAME_KEY
+from oms_batch.formats.element_values import SAME_KEY, TWICE, WRONG
 from oms_batch.formats.elements import ACCOUNTS, Described, Layout, row_of
+from oms_batch.formats.federal_head import HEADS, add_head
 from oms_batch.formats.federal_rows import PERSON, Table
 from oms_batch.formats.federal_walk import Fault
 from oms_batch.formats.sink import FINDINGS, SPOT
 
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _ARROW = {"VARCHAR": pa.string(), "DATE": pa.date32(), "BIGINT": pa.int64(), "INTEGER": pa.int32()}
+SURELY = (WRONG, TWICE, SAME_KEY)
+UNKNOWN_PERSON, NO_CASE, MIXED = "S.00.0120", "S.00.0130", "S.00.0140"
 _FOUND = ("rule", "run_pass", "severity", "unit", "n", "z_sl_n", "pers_n", "element", "value", "line", "refuses")
 _FOUND_KINDS = (*[pa.string()] * 4, *[pa.int64()] * 3, pa.string(), pa.string(), pa.int32(), pa.string())
 
@@ -42,7 +45,7 @@ class Sink:
 
     def create(self) -> None:
         """All tables, empty, with ``spot`` and ``findings``."""
-        made = {"findings": FINDINGS, "spot": SPOT}
+        made = {"findings": FINDINGS, "spot": SPOT, "heads": HEADS}
         for table, columns in self.described.columns.items():
             made[table] = (
                 f'CREATE TABLE "{table}" ({", ".join(f"{chr(34)}{c}{chr(34)} {k}" for c, k in columns.items())})'
@@ -79,16 +82,19 @@ class Sink:
             data[column] = pa.array(numbers, mask=numbers == 0)
         self._insert(name, pa.table(data | table.columns))
 
-    def add_faults(self, faults: Sequence[Fault], root: str) -> None:
-        """Structural findings. What is wrong above all rows belongs to the one row of ``root``."""
+    def add_faults(self, faults: Sequence[Fault], layout: Layout) -> None:
+        """Structural findings. What is wrong above all rows belongs to the one row of the root. Where the layout is
+        not confirmed, only what cannot be read, or stands where another is looked for, is more than a warning."""
         if not faults:
             return
+        root = layout.root.table
         self.findings += len(faults)
         rows = []
         for one in faults:
             refuses = "account" if one.account else "person" if one.person else "register"
             place = (one.table or root, one.row or 1, one.account or None, one.person or None)
-            rows.append((one.rule, "structure", "reject", *place, one.element, one.value, one.line, refuses))
+            severity = "reject" if layout.confirmed or one.rule in SURELY else "warn"
+            rows.append((one.rule, "structure", severity, *place, one.element, one.value, one.line, refuses))
         columns = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), _FOUND_KINDS, strict=True)]
         self._insert("findings", pa.table(dict(zip(_FOUND, columns, strict=True))))
 
@@ -120,7 +126,32 @@ class Sink:
                 Fault(SAME_KEY, one.path, str(key), line, table, n, account or 0, n if table == PERSON else 0)
                 for n, account, key, line in rows
             ]
-            self.add_faults(faults, layout.root.table)
+            self.add_faults(faults, layout)
+
+    def add_head(self, layout: Layout, role: str, before: dict[str, int]) -> None:
+        """What the member says of itself."""
+        add_head(self.con, self.described, layout, role, before)
+
+    def link_persons(self) -> None:
+        """Records whose person the file of persons lacks, persons without a record, first and corrected together."""
+        if not self.counts.get("zap"):
+            return
+        if self.counts.get("l_register"):
+            self.con.execute(
+                f"""INSERT INTO findings SELECT '{UNKNOWN_PERSON}', 'structure', 'reject', 'zap', n, NULL, NULL,
+                'ZL_LIST/ZAP/PACIENT/ID_PAC', id_pac, line, 'register' FROM zap
+                WHERE id_pac IS NOT NULL AND id_pac NOT IN (SELECT id_pac FROM l_pers WHERE id_pac IS NOT NULL)"""
+            )
+            self.con.execute(
+                f"""INSERT INTO findings SELECT '{NO_CASE}', 'structure', 'warn', 'l_pers', n, NULL, NULL,
+                'PERS_LIST/PERS/ID_PAC', id_pac, line, 'person' FROM l_pers
+                WHERE id_pac IS NOT NULL AND id_pac NOT IN (SELECT id_pac FROM zap WHERE id_pac IS NOT NULL)"""
+            )
+        if "pr_nov" in self.kinds["zap"]:
+            self.con.execute(
+                f"""INSERT INTO findings SELECT '{MIXED}', 'structure', 'warn', 'register', 1, NULL, NULL,
+                'ZL_LIST/ZAP/PR_NOV', NULL, min(line), 'register' FROM zap HAVING count(DISTINCT pr_nov) > 1"""
+            )
 
     def give_to_accounts(self) -> None:
         """What is wrong with a record around its accounts (its number, the patient) is a finding of each of them."""
@@ -139,4 +170,3 @@ class Sink:
             self.con.execute("DROP TABLE _shared")
         row = self.con.execute("SELECT count(*) FROM findings").fetchone()
         self.findings = int(row[0]) if row else 0
-

@@ -170,7 +170,9 @@ class Tokenizer:
                     places += above.begin[lacking].tolist()
                 raise Unsure(places)
 
-    def _check_texts(self, levels: Sequence[Level], strings: pa.Array, raw: npt.NDArray[np.uint8], starts: Ints, data: bytes) -> None:
+    def _check_texts(
+        self, levels: Sequence[Level], strings: pa.Array, raw: npt.NDArray[np.uint8], starts: Ints, data: bytes
+    ) -> None:
         """Only blanks between elements, and none but spaces within values."""
         between = np.ones(len(starts), dtype=bool)
         for one in levels:

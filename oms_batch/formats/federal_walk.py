@@ -53,14 +53,29 @@ class Judged(dict[str, tuple[Any, str]]):
 class Plan:
     """An element as the machine needs it: bits of its children that must be there, its memory of values."""
 
-    __slots__ = ("free", "judged", "keys", "kids", "most", "needed", "one", "rank", "rows", "scoped", "values", "where")
+    __slots__ = (
+        "free",
+        "judged",
+        "keys",
+        "kids",
+        "loose",
+        "most",
+        "needed",
+        "one",
+        "rank",
+        "rows",
+        "scoped",
+        "values",
+        "where",
+    )
 
-    def __init__(self, one: Element) -> None:
+    def __init__(self, one: Element, loose: bool = False) -> None:
         self.one = one
+        self.loose = loose  # the order of its children is not known
         self.rank = one.rank
         self.most = one.most
         self.free = one.type == "choice"
-        self.kids = {name: Plan(kid) for name, kid in one.kids.items()}
+        self.kids = {name: Plan(kid, loose) for name, kid in one.kids.items()}
         self.needed = 0 if self.free else sum(1 << kid.rank for kid in one.kids.values() if kid.least)
         self.judged = Judged(one) if one.facets is not None else None
         self.rows: Any = None  # of the table that it starts, or in which its value stands
@@ -71,7 +86,7 @@ class Plan:
 
     def nothing(self) -> Plan:
         """The same element when it is said to be nil: without content."""
-        made = Plan(self.one)
+        made = Plan(self.one, self.loose)
         made.kids, made.needed, made.rows = {}, 0, self.rows
         return made
 
@@ -158,12 +173,13 @@ class Machine:
                 void = 1
                 return
             rank = kid.rank
-            if rank <= self.last and not here.free:
-                if rank < self.last or kid.most:
-                    rule = TWICE if self.seen >> rank & 1 and kid.most else ORDER
-                    watch.fault(rule, here, kid.one.path, "", line())
-            else:
+            if rank > self.last or (rank == self.last and not kid.most):
                 self.last = rank
+            elif not here.free:
+                if self.seen >> rank & 1 and kid.most:
+                    watch.fault(TWICE, here, kid.one.path, "", line())
+                elif not here.loose:
+                    watch.fault(ORDER, here, kid.one.path, "", line())
             self.seen |= 1 << rank
             nil = bool(attributes) and self.attributes(kid, here, attributes, line())
             if kid.judged is not None:

@@ -13,6 +13,7 @@ from xml.parsers import expat
 import duckdb
 
 from oms_batch import clock
+from oms_batch.errors import refuse
 from oms_batch.exchange import Profile
 from oms_batch.formats import elements, strict
 from oms_batch.formats.element_values import WHITE
@@ -54,9 +55,12 @@ def read_members(
         sink.create()
         for role, stream in members.items():
             layout = layout_of(stream, profile.rules, profile.id, layouts[role], encodings)
+            before = dict(sink.counts)
             used = _read(stream, layout, sink, encodings, limits)
+            sink.add_head(layout, role, before)
             encoding = encoding or used
             size += stream.seek(0, 2)
+        sink.link_persons()
         sink.give_to_accounts()
     except BaseException:
         sink.drop()
@@ -68,7 +72,7 @@ def read_members(
 
 def _read(stream: BinaryIO, layout: Layout, sink: Sink, encodings: tuple[str, ...], limits: ReadLimits) -> str:
     """One member; gives its encoding."""
-    big = stream.seek(0, 2) >= SMALL
+    big = stream.seek(0, 2) >= min(SMALL, limits.piece)
     if big and limits.fast:
         before = sink.mark()
         try:
@@ -87,7 +91,7 @@ def _walk(stream: BinaryIO, layout: Layout, sink: Sink, encodings: tuple[str, ..
         for name, rows in tables.items():
             if name != root or watch.root_end >= 0:
                 sink.add(name, taken(rows, sink.kinds[name], stream))
-        sink.add_faults(watch.faults, root)
+        sink.add_faults(watch.faults, layout)
         watch.faults.clear()
 
     watch = Collector(layout, tables, flush)
@@ -120,6 +124,8 @@ def layout_of(
     period = f"{int(year):04d}-{int(month):02d}" if _digits(year, 4) and _digits(month, 2) else ""
     ids = elements.candidates(rules, profile, kind, rest, named.get("VERSION", ""), period)
     known = [elements.load(rules, profile, one) for one in ids]
+    if found and next(iter(found)).partition("/")[0] != known[0].root.name:
+        raise refuse("XML_SCHEMA", "line 1", expected=known[0].root.name)
     return next((one for one in known if set(found) <= set(one.elements)), known[0])
 
 

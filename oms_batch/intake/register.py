@@ -12,7 +12,7 @@ import duckdb
 
 from oms_batch.errors import Problem, Refusal, SetupError, refuse
 from oms_batch.exchange import Profile
-from oms_batch.formats import canon, dbf_parcel, federal_xml, reestr_xml
+from oms_batch.formats import canon, dbf_parcel, federal_head, federal_xml, reestr_xml
 from oms_batch.formats.container import Limits
 from oms_batch.formats.layout import load_layout
 from oms_batch.formats.members import Scratch, open_members
@@ -114,6 +114,7 @@ _READERS: Mapping[str, Any] = {
 }
 _HEADS: Mapping[str, tuple[Head, ...]] = {
     "reestr_xml": (head.check_header, head.check_totals),
+    "federal_xml": (federal_head.head_problems,),
 }
 
 
