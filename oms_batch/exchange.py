@@ -203,9 +203,16 @@ def _as_tuples(row: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
 
 
-def load_profile(name: str, rules: RuleData | None = None) -> Profile:
-    """Read a profile by its id; ``SetupError`` says what is missing or contradicts itself."""
+def shipped(rules: RuleData | None = None) -> tuple[str, ...]:
+    """Ids of the profiles that there are, the usual one first."""
+    data = (rules if rules is not None else RuleData()).toml("profiles.toml")
+    return tuple(sorted(data["shipped"], key=lambda name: name != data["default"]))
+
+
+def load_profile(name: str = "", rules: RuleData | None = None) -> Profile:
+    """Read a profile by its id (the usual one where none is named); ``SetupError`` says what is missing in it."""
     source = rules if rules is not None else RuleData()
+    name = name or shipped(source)[0]
     data = source.toml(f"{name}/profile.toml")
     try:
         profile = Profile(name, data, source)

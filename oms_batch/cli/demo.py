@@ -10,6 +10,7 @@ from oms_batch import homes
 from oms_batch.cli.common import DONE, FOUND, command, json_wanted
 from oms_batch.cli.texts import Period, argument, option, print_json
 from oms_batch.doors import demo, generate
+from oms_batch.exchange import load_profile
 from oms_batch.i18n import N_, _
 from oms_batch.settings import Role
 
@@ -47,10 +48,11 @@ def play(folder: str, accounts: int, seed: int, profile: str) -> int:
 @option("--kpp", default="", help=N_("Own KPP (MO)."))
 @option("--letter", default="", help=N_("Own payer letter (fund, insurer)."))
 @option("--smo", default="", help=N_("Own federal code (fund, insurer)."))
+@option("--code", default="", help=N_("Own code in names of files (where the dialect has it)."))
 @option("--name", default="", help=N_("Own name."))
 @option("--profile", default="yaroslavl", show_default=True, help=N_("The dialect of the exchange."))
-def init(folder: str, role: Role, ogrn: str, kpp: str, letter: str, smo: str, name: str, profile: str) -> int:
-    own = {"ogrn": ogrn, "kpp": kpp, "letter": letter, "smo": smo, "name": name}
+def init(folder: str, role: Role, profile: str, **own: str) -> int:
+    load_profile(profile)
     path = homes.init(folder, role, own=own, profile=profile)
     if json_wanted():
         print_json({"settings": path})

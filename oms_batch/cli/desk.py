@@ -23,8 +23,6 @@ from oms_batch.site import Site, locked
 from oms_batch.store import fsio, ledger
 from oms_batch.textform import money
 
-DEFAULT_PROFILE = "yaroslavl"
-
 
 @command("refused", help=N_("Refused accounts of all months: why, what to do, whether they may be billed again."))
 @option("--register", default="", help=N_("Only this register."))
@@ -204,7 +202,7 @@ def why(account: str) -> int:
 @argument("code")
 def explain_code(code: str) -> int:
     with opened(optional=True) as site:
-        profile = site.profile if site else load_profile(DEFAULT_PROFILE)
+        profile = site.profile if site else load_profile()
     found = explain(profile, code)
     if not found:
         raise WrongState("CODE_UNKNOWN", code)

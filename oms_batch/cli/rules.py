@@ -13,7 +13,12 @@ from oms_batch.exchange import Profile, load_profile
 from oms_batch.i18n import N_, _, pick
 from oms_batch.judge import proof, rulebook
 
-DEFAULT_PROFILE = "yaroslavl"
+
+class _Places(dict[str, str]):
+    """Parts of a name as they are shown: ``<mo>``."""
+
+    def __missing__(self, key: str) -> str:
+        return f"<{key}>"
 
 
 @click.group("rules", cls=TextGroup, help=N_("The rules: list, explain, prove on their own examples."))
@@ -21,10 +26,15 @@ def rules_group() -> None:
     """The rules."""
 
 
-def _profile() -> Profile:
-    """The profile of the home, or the default one where there is no home."""
+def _profile(named: str = "") -> Profile:
+    """The profile that is named, else that of the home, else the usual one."""
+    if named:
+        return load_profile(named)
     with opened(optional=True) as site:
-        return site.profile if site else load_profile(DEFAULT_PROFILE)
+        return site.profile if site else load_profile()
+
+
+_dialect = option("--profile", default="", help=N_("The dialect; without it that of the home."))
 
 
 def _sets(profile: Profile) -> list[tuple[str, tuple[str, ...]]]:
@@ -38,8 +48,12 @@ def _all_sets(profile: Profile) -> list[str]:
 
 @command("list", help=N_("All rules in force, with what each refuses and why."))
 @option("--set", "only", default="", help=N_("Only the rules of this set, e.g. yaroslavl/fund."))
-def rules_list(only: str) -> int:
-    profile = _profile()
+@_dialect
+def rules_list(only: str, profile: str) -> int:
+    return _list(_profile(profile), only)
+
+
+def _list(profile: Profile, only: str) -> int:
     book = rulebook.load(profile.rules, _all_sets(profile), profile.id)
     rows = [rule for rule in book.rules if not only or rule.set_name == only]
     if only and not rows:
@@ -71,27 +85,41 @@ def rules_list(only: str) -> int:
 
 
 @command("stages", help=N_("The stages of the exchange: which file goes from whom to whom and what happens to it."))
-def stages() -> int:
-    profile = _profile()
+@_dialect
+def stages(profile: str) -> int:
+    return _stages(_profile(profile))
+
+
+def _stages(profile: Profile) -> int:
     rows = []
     for line in profile.hops:
         stage = profile.stages[line.stage]
-        suffix = stage.code + (profile.data["name"]["all_payers"] if stage.payers == "all" else "<s>")
+        known = {"payer": profile.data["name"]["all_payers"]} if stage.payers == "all" else {}
+        name = stage.name.format_map(_Places(stage=stage.code, **known))
         rows.append(
-            [suffix, line.sender, line.receiver, line.handler, " ".join(line.emits), pick(stage.title, stage.title_en)]
+            [
+                stage.code,
+                name,
+                line.sender,
+                line.receiver,
+                line.handler,
+                " ".join(line.emits),
+                pick(stage.title, stage.title_en),
+            ]
         )
     if json_wanted():
-        names = ("suffix", "from", "to", "handler", "emits", "title")
+        names = ("stage", "name", "from", "to", "handler", "emits", "title")
         print_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
-        print_table([_("ends in"), _("from"), _("to"), _("what happens"), _("emits"), _("what it is")], rows)
+        print_table([_("stage"), _("name"), _("from"), _("to"), _("what happens"), _("emits"), _("what it is")], rows)
     return DONE
 
 
 @command("explain", help=N_("Everything known about one rule."))
 @argument("code")
-def rules_explain(code: str) -> int:
-    found = [one for one in explain(_profile(), code) if one.kind == "rule"]
+@_dialect
+def rules_explain(code: str, profile: str) -> int:
+    found = [one for one in explain(_profile(profile), code) if one.kind == "rule"]
     if not found:
         raise WrongState("CODE_UNKNOWN", code)
     tell_explanations(found)
@@ -100,8 +128,12 @@ def rules_explain(code: str) -> int:
 
 @command("test", help=N_("Run every rule on its own pass and fail examples."))
 @argument("codes", nargs=-1)
-def rules_test(codes: tuple[str, ...]) -> int:
-    profile = _profile()
+@_dialect
+def rules_test(codes: tuple[str, ...], profile: str) -> int:
+    return _test(_profile(profile), codes)
+
+
+def _test(profile: Profile, codes: tuple[str, ...]) -> int:
     book = rulebook.load(profile.rules, _all_sets(profile), profile.id)
     if unknown := [code for code in codes if book.get(code) is None]:
         raise WrongState("CODE_UNKNOWN", ", ".join(unknown))

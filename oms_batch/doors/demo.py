@@ -31,7 +31,6 @@ from oms_batch.textform import money as roubles
 from oms_batch.wording import bucket_names, in_words
 from oms_batch.work import Handled
 
-DEFAULT_PROFILE = "yaroslavl"
 Tell = Callable[[str], None]
 
 
@@ -58,7 +57,7 @@ class Month:
 
 
 def run(
-    folder: str, tell: Tell, *, accounts: int = 400, seed: int = 7, isolate: bool = True, profile: str = DEFAULT_PROFILE
+    folder: str, tell: Tell, *, accounts: int = 400, seed: int = 7, isolate: bool = True, profile: str = ""
 ) -> dict[str, Any]:
     """Play the month in a new folder; gives the proof of each participant's ledger.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from oms_batch import clock, i18n
 from oms_batch.errors import Refusal, refuse
-from oms_batch.exchange import Hop, Profile, load_profile
+from oms_batch.exchange import Hop, Profile, load_profile, shipped
 from oms_batch.i18n import pick
 from oms_batch.intake import names
 from oms_batch.model import WorkOrder
@@ -14,7 +14,6 @@ from oms_batch.problems import problem_row
 from oms_batch.site import Site
 from oms_batch.store import facts, fsio, sandbox
 
-DEFAULT_PROFILE = "yaroslavl"
 NOBODY = {"ogrn": "", "kpp": "", "letter": "", "smo": "", "name": ""}
 
 
@@ -23,7 +22,7 @@ def check(site: Site | None, file: str) -> dict[str, Any]:
 
     The rules are those of the receiver of such a file; at a home its insured, its facts and its own rules count.
     """
-    profile = site.profile if site else load_profile(DEFAULT_PROFILE)
+    profile = site.profile if site else _fitting(fsio.basename(file))
     try:
         with fsio.scratch_folder() as scratch:
             order = _order(site, profile, fsio.absolute(file), scratch)
@@ -31,6 +30,18 @@ def check(site: Site | None, file: str) -> dict[str, Any]:
             return sandbox.run("oms_batch.stages.precheck:work", order.as_json(), sandbox.Limits(isolate=limits))
     except Refusal as refusal:
         return _refused(profile, fsio.basename(file), refusal)
+
+
+def _fitting(name: str) -> Profile:
+    """Without a home: the first profile that knows such a name; else the usual one, to say what is wrong."""
+    for one in shipped():
+        profile = load_profile(one)
+        try:
+            names.identify(name, profile)
+        except (Refusal, names.Ignored):
+            continue
+        return profile
+    return load_profile()
 
 
 def _order(site: Site | None, profile: Profile, file: str, scratch: str) -> WorkOrder:
@@ -67,7 +78,8 @@ def _order(site: Site | None, profile: Profile, file: str, scratch: str) -> Work
 
 def _receiving(profile: Profile, stage: str) -> Hop:
     """The line whose receiver judges a file of this stage."""
-    found = next((line for line in profile.hops if line.stage == stage and line.emits), None)
+    lines = [line for line in profile.hops if line.stage == stage]
+    found = next((line for line in lines if line.emits), lines[0] if lines else None)
     if found is None:
         raise refuse("ROLE_STAGE", stage)
     return found

@@ -11,15 +11,13 @@ from oms_batch.formats import container
 from oms_batch.reply import verify
 from oms_batch.store import fsio
 
-DEFAULT_PROFILE = "yaroslavl"
-
 
 def reformulation(old: str, new: str, profile: Profile | None = None) -> dict[str, Any]:
     """The proof as plain values: excluded accounts, totals before and after, ``kept_byte_equal``, problems.
 
     Raises ``Refusal`` when one of the files cannot be opened.
     """
-    dialect = profile if profile is not None else load_profile(DEFAULT_PROFILE)
+    dialect = profile if profile is not None else load_profile()
     with ExitStack() as stack:
         folder = stack.enter_context(fsio.scratch_folder())
         streams = [_document(stack, dialect, path, f"{folder}/{number}.xml") for number, path in enumerate((old, new))]
