@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oms_batch.exchange import Profile
-from oms_batch.synth import federal, federal_planting
+from oms_batch.synth import federal, federal_planting, krasnodar_parcels
 from oms_batch.synth.insured import Changes
 from oms_batch.synth.planting import Plan
 from oms_batch.synth.world import Spec
@@ -64,5 +64,18 @@ def _pair(profile: Profile, made: federal.Register) -> Parcel:
     return Parcel(f"{made.name}{profile.data['name']['extensions'][0]}", members)
 
 
-FIRST: Mapping[str, First] = {"federal": _federal}
-AGAIN: Mapping[str, Again] = {"federal": _federal_again}
+def _krasnodar(profile: Profile, spec: Spec, data: Mapping[str, Any]) -> Made:
+    """An archive of personal accounts for each payer."""
+    files, changes, planted = krasnodar_parcels.first(profile, spec, int(data.get("per_mille") or 0))
+    return Made([Parcel(name, members) for name, members in files], changes, planted)
+
+
+def _krasnodar_again(
+    profile: Profile, spec: Spec, earlier: Spec, refused: Sequence[Mapping[str, Any]]
+) -> Sequence[Parcel]:
+    """An archive of returned accounts for each payer, under the repeat kind."""
+    return [Parcel(name, members) for name, members in krasnodar_parcels.once_more(profile, spec, earlier, refused)]
+
+
+FIRST: Mapping[str, First] = {"federal": _federal, "krasnodar": _krasnodar}
+AGAIN: Mapping[str, Again] = {"federal": _federal_again, "krasnodar": _krasnodar_again}
