@@ -24,7 +24,15 @@ XSD = os.environ.get("OMS_REFERENCE_DATA", "") + "/xsd"
 needs_schemas = pytest.mark.skipif(
     not os.path.isdir(XSD), reason="OMS_REFERENCE_DATA is not set: answers are not held against the schemas"
 )
-PARTIES = {"TM": "T76M760001", "MS": "M760001S76001", "SM": "S76001M760001", "ST": "S76001T76"}
+PARTIES = {
+    "TM": "T76M760001",
+    "MS": "M760001S76001",
+    "SM": "S76001M760001",
+    "ST": "S76001T76",
+    "TS": "T76S76001",
+    "VMT": "M760001T76",
+    "AMT": "M760001T76",
+}
 CODES = Codes(refused="2", partly="3", accepted="1")
 TEXTS = Texts(
     {

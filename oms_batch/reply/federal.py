@@ -18,7 +18,7 @@ from oms_batch.exchange import Member
 from oms_batch.formats import federal_xml, strict
 from oms_batch.formats.elements import Layout
 from oms_batch.formats.members import name_of
-from oms_batch.model import roubles
+from oms_batch.model import NamedFile, roubles
 from oms_batch.reply import federal_accounts, federal_edits
 from oms_batch.reply.answers import Ask, OpenOut, Part
 from oms_batch.reply.federal_shape import choose, load_answers, order, place
@@ -78,12 +78,21 @@ def write(con: duckdb.DuckDBPyConnection, sources: Mapping[str, BinaryIO], open_
 
 def layout_of(source: BinaryIO, ask: Ask, role: str) -> Layout:
     """The layout that this member of the answer has, by the version and period that the received document says."""
-    encodings = tuple(ask.profile.data["encodings"])
-    said = federal_xml.sniff(source, encodings)
-    side = {"layout": ask.profile.stages[ask.stage].layout}
-    kind, _colon, direction = _member(ask, role).layout.format_map({**ask.told.parts, **side}).partition(":")
+    return _layout(source, ask, ask.told, _member(ask, role))
+
+
+def received_layout(source: BinaryIO, ask: Ask, role: str) -> Layout:
+    """The layout that the received document has."""
+    return _layout(source, ask, ask.named, next(one for one in ask.profile.members if one.role == role))
+
+
+def _layout(source: BinaryIO, ask: Ask, name: NamedFile, member: Member) -> Layout:
+    said = federal_xml.sniff(source, tuple(ask.profile.data["encodings"]))
+    side = {"layout": ask.profile.stages[name.stage].layout}
+    kind, _colon, direction = member.layout.format_map({**name.parts, **side}).partition(":")
     rules, profile = ask.profile.rules, ask.profile.id
-    return choose(rules, profile, kind, direction, said.get("VERSION", ""), ask.named.period)
+    version = next((said[path] for path in load_answers(rules, profile)["places"]["version"] if path in said), "")
+    return choose(rules, profile, kind, direction, version, ask.named.period)
 
 
 def _member(ask: Ask, role: str) -> Member:

@@ -172,26 +172,26 @@ def _cases(con: duckdb.DuckDBPyConnection, layout: Layout) -> None:
     )
     units = [str(row[0]) for row in con.execute("SELECT DISTINCT unit FROM answer_finding ORDER BY 1").fetchall()]
     for unit in units:
-        chain = _chain(con, layout, unit)
-        steps = "".join(
-            f' JOIN "{upper}" t{place} ON t{place}.n = t{place - 1}.up_n AND t{place}.z_sl_n = f.z_sl_n'
-            for place, upper in enumerate(chain[1:], 1)
-        )
-        case = f'SELECT t{len(chain) - 1}.n FROM "{chain[0]}" t0{steps} WHERE t0.n = f.n' if chain else "NULL"
         con.execute(
-            f"""INSERT INTO answer_hit SELECT DISTINCT f.z_sl_n, f.rule, ({case}) FROM answer_finding f
-            WHERE f.unit = ?""",
+            f"""INSERT INTO answer_hit SELECT DISTINCT f.z_sl_n, f.rule, {row_in(con, layout, unit, CASE)}
+            FROM answer_finding f WHERE f.unit = ?""",
             [unit],
         )
 
 
-def _chain(con: duckdb.DuckDBPyConnection, layout: Layout, unit: str) -> list[str]:
-    """The tables from this one up to ``sl``; none where it does not lie in a case."""
-    found = [unit, *rows_above(layout, unit)]
-    if CASE not in found:
-        return []
-    found = found[: found.index(CASE) + 1]
-    return found if all(has_table(con, table) for table in found) else []
+def row_in(con: duckdb.DuckDBPyConnection, layout: Layout, unit: str, above: str) -> str:
+    """SQL: the number of the row of ``above`` in which row ``f.n`` of the table ``unit`` lies; NULL where in none."""
+    chain = [unit, *rows_above(layout, unit)]
+    if above not in chain:
+        return "NULL"
+    chain = chain[: chain.index(above) + 1]
+    if not all(has_table(con, table) for table in chain):
+        return "NULL"
+    steps = "".join(
+        f' JOIN "{upper}" t{place} ON t{place}.n = t{place - 1}.up_n AND t{place}.z_sl_n = f.z_sl_n'
+        for place, upper in enumerate(chain[1:], 1)
+    )
+    return f'(SELECT t{len(chain) - 1}.n FROM "{chain[0]}" t0{steps} WHERE t0.n = f.n)'
 
 
 def _taken(con: duckdb.DuckDBPyConnection, ranges: list[list[int]]) -> int:

@@ -10,14 +10,12 @@ from typing import Any, BinaryIO
 from oms_batch.errors import Problem, Refusal, SetupError
 from oms_batch.i18n import N_, _, pick
 from oms_batch.reply import people
+from oms_batch.reply.flk_p import Fault, Form, document, load_form
 from oms_batch.reply.page import render
-from oms_batch.reply.tags import text
 from oms_batch.ruledata import RuleData
 
 TEXTS = "common/problems.toml"
 LIMIT = 1000
-ENCODING = "windows-1251"
-COMMENT, FIELD = 250, 20
 _ACCOUNT = re.compile(r"\bpersonal_account n_pp=(\w{1,12})", re.ASCII)
 _WORD = re.compile(r"\b(line|byte|column|position|length) (\d+)", re.ASCII)
 _WORDS = {
@@ -76,53 +74,40 @@ def flk_p(
     limit: int = LIMIT,
     *,
     sha256: str = "",
+    form: Form | None = None,
 ) -> bytes:
-    """The protocol in the federal form: windows-1251, one ``PR`` per problem, always in Russian.
+    """The protocol of a file refused as a whole: one ``PR`` per problem, none of them with a record; always in Russian.
 
-    ``OSHIB`` is the federal code where the texts name one (``oshib``), else our own. The field
-    is named only when the place names one; what does not fit is in ``COMMENT``. ``sha256`` of the refused file goes
-    into an XML comment: so its sender knows which of his files of that name is meant.
+    ``OSHIB`` is the federal code where the texts name one (``oshib``), else our own where the form takes it. The
+    field is named only when the place names one; what does not fit is in ``COMMENT``. ``sha256`` of the refused
+    file tells its sender which of his files of that name is meant.
     """
     with people.speaking("ru"):
         rows = [
-            _pr(one, told(one, texts), str(texts.get(one.code, {}).get("oshib", one.code)))
+            _fault(one, told(one, texts), str(texts.get(one.code, {}).get("oshib", "")))
             for one in refusal.problems[:limit]
         ]
         if refusal.total > len(rows):
             more = _("{shown} of {total} problems are listed").format(shown=len(rows), total=refusal.total)
-            rows.append([("OSHIB", "MORE"), ("COMMENT", more)])
-    lines = [
-        b'<?xml version="1.0" encoding="windows-1251"?>',
-        *([f"<!-- SHA-256 {sha256} -->".encode("ascii")] if sha256 else []),
-        b"<FLK_P>",
-        _leaf("FNAME", protocol),
-        _leaf("FNAME_I", file),
-    ]
-    for row in rows:
-        lines += [b"<PR>", *(_leaf(name, value) for name, value in row if value), b"</PR>"]
-    return b"\n".join([*lines, b"</FLK_P>", b""])
+            rows.append(Fault("MORE", comment=more))
+    return b"".join(document(form or load_form(RuleData(), ""), file, protocol, rows, sha256=sha256))
 
 
-def _pr(problem: Problem, one: Told, oshib: str) -> list[tuple[str, str]]:
+def _fault(problem: Problem, one: Told, oshib: str) -> Fault:
     element = _ELEMENT.fullmatch(problem.place)
     account = _ACCOUNT.search(problem.place)
     where = "" if element else one.place
     values = "; ".join(
         f"{name}: {value}" for name, value in ((_("expected"), one.expected), (_("found"), one.found)) if value
     )
-    comment = ". ".join(part.rstrip(". ") for part in (one.title, where, values, one.advice) if part)
-    return [
-        ("OSHIB", oshib),
-        ("IM_POL", (element["field"] or "")[:FIELD] if element else ""),
-        ("BAS_EL", element["element"][:FIELD] if element else ""),
-        ("IDCASE", account[1] if account else ""),
-        ("COMMENT", comment if len(comment) <= COMMENT else comment[: COMMENT - 1] + "…"),
-    ]
-
-
-def _leaf(name: str, value: str) -> bytes:
-    tag = name.encode("ascii")
-    return b"<" + tag + b">" + text(value, ENCODING) + b"</" + tag + b">"
+    return Fault(
+        code=problem.code,
+        official=oshib,
+        field=(element["field"] or "") if element else "",
+        base=element["element"] if element else "",
+        account=account[1] if account else "",
+        comment=". ".join(part.rstrip(". ") for part in (one.title, where, values, one.advice) if part),
+    )
 
 
 def write_protocol_page(
