@@ -336,7 +336,7 @@ def _decision(site: Site, row: dict[str, str]) -> dict[str, Any]:
     accepted = [one for one in known if site.profile.buckets[one["state"]] == "accepted_5"]
     if not accepted:
         raise WrongState("ACC_UNKNOWN")
-    final = next(line.stage for line in site.profile.sends if line.source_is == "out")
+    final = next((line.stage for line in site.profile.sends if line.handler == "finalise"), "")
     if ledger.find_file(site.ledger, accepted[-1]["register"], final, accepted[-1]["payer"], "out") is not None:
         raise WrongState("STAGE_CLOSED")
     if kopecks(row["withheld"]) <= 0:

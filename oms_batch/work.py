@@ -19,6 +19,7 @@ from oms_batch.i18n import _
 from oms_batch.intake import names
 from oms_batch.model import NamedFile, Reply, Totals, WorkOrder, WorkResult
 from oms_batch.reply import protocol
+from oms_batch.reply.flk_p import Form, load_form
 from oms_batch.routing import Route, SetAside, own_parties, recipient, route
 from oms_batch.site import Site
 from oms_batch.store import facts, fsio, ledger, sandbox, spool
@@ -171,6 +172,11 @@ def _related(site: Site, named: NamedFile, line: Hop) -> dict[str, str]:
         if sent is None:
             raise WrongState("AFTER", line.over)
         found |= {"over": sent["path"], "over_name": sent["name"]}
+    if line.source:
+        made_from = ledger.find_file(
+            site.ledger, named.register, line.source, payer_of(site, line.source, named), line.source_is
+        )
+        found |= {"source_name": made_from["name"]} if made_from is not None else {}
     if line.proved_by == ROLES[site.settings.role]:
         own = ledger.find_file(site.ledger, named.register, line.stage, named.payer, "out")
         if own is not None:
@@ -284,8 +290,14 @@ def _protocol(site: Site, job: dict[str, Any], refusal: Refusal) -> list[tuple[s
     ]
     out = io.BytesIO()
     protocol.write_protocol_page(refusal, out, name, facts_of, texts, lang=site.settings.lang)
-    machine = protocol.flk_p(refusal, name, f"{stem}.protocol.xml", texts, sha256=job["sha256"])
-    return [(f"{stem}.protocol.xml", machine), (f"{stem}.protocol.html", out.getvalue())]
+    called = site.profile.data["name"].get("protocol_name", "{stem}.protocol").format(stem=stem)
+    machine = protocol.flk_p(refusal, name, f"{called}.xml", texts, sha256=job["sha256"], form=_form(site))
+    return [(f"{called}.xml", machine), (f"{stem}.protocol.html", out.getvalue())]
+
+
+def _form(site: Site) -> Form | None:
+    """The generation of protocols that the profile asks for; none: the usual one."""
+    return load_form(site.rules, site.profile.id) if site.rules.exists(f"{site.profile.id}/answers.toml") else None
 
 
 def quarantine_job(site: Site, job: dict[str, Any], refusal: Refusal) -> Handled:

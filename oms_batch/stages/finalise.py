@@ -1,15 +1,18 @@
 """The payer's last stage: its own 5, the experts' decisions and the final rules make the 2.
 
-What happens, in order: read our 5 · final rules · decisions · one answer of all · report · receipt · effects.
+What happens, in order: read our 5 (or what we judged: then only what passed) · final rules · decisions · one answer ·
+report · receipt · effects.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from oms_batch.exchange import Hop
 from oms_batch.model import WorkOrder
 from oms_batch.stages import judging, telling
-from oms_batch.stages.workbench import Bench, hop_of, workbench
+from oms_batch.stages.workbench import Bench, hop_of, key_of, workbench
+from oms_batch.store import tables
 
 
 def work(data: dict[str, Any]) -> dict[str, Any]:
@@ -17,6 +20,7 @@ def work(data: dict[str, Any]) -> dict[str, Any]:
     order = WorkOrder.from_json(data)
     with workbench(order) as bench:
         line = hop_of(order, bench.profile)
+        _still_passed(bench, line)
         judged = judging.judge(bench, line, payer=bench.named.payer)
         _leave_out(bench, judged)
         _apply(bench, order.options.get("decisions", []))
@@ -34,6 +38,16 @@ def _leave_out(bench: Bench, judged: judging.Judged) -> None:
         "DELETE FROM verdicts WHERE z_sl_n IN (SELECT n FROM z_sl WHERE COALESCE(pay, '') = ?)", [judged.codes.refused]
     )
     bench.only = "n IN (SELECT z_sl_n FROM verdicts)"
+
+
+def _still_passed(bench: Bench, line: Hop) -> None:
+    """Where the answer is made from the register itself: accounts refused before have no part in it."""
+    if line.source_is != "in":
+        return
+    tables.load_parquet(bench.con, "known", bench.order.known)
+    bench.con.execute(
+        f"DELETE FROM z_sl WHERE {key_of('z_sl')} NOT IN (SELECT xkey FROM known WHERE state = ?)", [line.passed]
+    )
 
 
 def _apply(bench: Bench, decisions: list[dict[str, Any]]) -> None:

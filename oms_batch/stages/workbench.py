@@ -160,7 +160,9 @@ def _read(
 ) -> tuple[register.Taken, dict[str, str]]:
     """Read the members of a file, and of what belongs to it; gives where each of them lies unpacked."""
     documents: dict[str, str] = {}
-    files = [(source or order.source, about)]
+    # what we make out of another file is read under that file's name
+    read_as = "" if source else order.related.get("source_name", "")
+    files = [(source or order.source, names.identify(read_as, profile) if read_as else about)]
     over = not source and "over" in order.related
     for key in ("pair", "over"):
         if not source and key in order.related:
