@@ -12,7 +12,8 @@ from oms_batch.site import Site
 from oms_batch.store import fsio, ledger, spool
 from oms_batch.work import Handled
 
-_PROTOCOL = re.compile(r"(?P<stem>[^.]+)(\.\d{8})?\.protocol\.xml", re.IGNORECASE)
+_PROTOCOL = r"(?P<stem>[^.]+)(\.\d{8})?\.protocol\.xml"
+_RECORD = re.compile(rb"<PR>.*?</PR>", re.DOTALL)
 _CODE = re.compile(rb"<OSHIB>([A-Za-z0-9_.]{1,30})</OSHIB>")
 _SHA256 = re.compile(rb"<!-- SHA-256 ([0-9a-f]{64}) -->")
 _READ = 1 << 20  # of a protocol, to find codes in; it is matched, never parsed
@@ -36,7 +37,8 @@ def keep(site: Site, taken: spool.Taken) -> Handled:
             if spool.publish(site.home, path, name, "", taken.sha256) == "done":
                 break
     kept = Handled(taken.name, taken.partner, "companion", notes={"path": path})
-    match = _PROTOCOL.fullmatch(taken.name)
+    mask = site.profile.data["name"].get("protocol", _PROTOCOL)
+    match = re.fullmatch(mask, taken.name, re.IGNORECASE | re.ASCII)
     return (_heard(site, taken, path, match["stem"]) if match else None) or kept
 
 
@@ -48,6 +50,8 @@ def _heard(site: Site, taken: spool.Taken, path: str, stem: str) -> Handled | No
         return None
     with fsio.open_read(path) as stream:
         content = stream.read(_READ)
+    if all(b"<N_ZAP>" in one for one in _RECORD.findall(content)):
+        return None  # it speaks of records only: the answer says what becomes of them
     told = _SHA256.search(content)
     found = ledger.sent_job(
         site.ledger, named.register, named.stage, named.payer, taken.partner, told[1].decode() if told else ""
