@@ -18,9 +18,8 @@ from oms_batch.errors import SetupError
 from oms_batch.model import parse_date
 
 TYPES = ("text", "code", "date", "money", "quantity", "int")
-MISSING, EXTRA, WRONG, LONG, TWICE, NOT_ALLOWED, ORDER, SAME_KEY = (
-    f"S.00.0{n:02d}0" for n in (1, 2, 3, 4, 5, 7, 10, 11)
-)
+MISSING, EXTRA, WRONG, LONG, TWICE = (f"S.00.00{n}0" for n in (1, 2, 3, 4, 5))
+NOT_ALLOWED, OUTSIDE, ORDER, SAME_KEY = "S.00.0070", "S.00.0080", "S.00.0100", "S.00.0110"
 WHITE = " \t\r\n"
 _NUMBER = re.compile(r"[+-]?(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))")
 _SIZE_TEXT = re.compile(r"([0-9]+)\.\.([0-9]*)( trim)?")

@@ -139,8 +139,9 @@ class Collector(Watch):
     def _behind(self, plan: Plan, at: int) -> int:
         """The byte behind the end tag that begins at ``at``; what ends with its own tag has ended there."""
         place = at - self.base
-        closing = self.data.startswith(b"</" + plan.one.name.encode("ascii"), place)
-        return self.data.index(b">", place) + 1 + self.base if closing else at
+        tag = self.data[place : self.data.find(b">", place) + 1]
+        closing = tag[:-1].rstrip() == b"</" + plan.one.name.encode("ascii")
+        return at + len(tag) if closing else at
 
     def fault(self, rule: str, plan: Plan, element: str, value: str, line: int) -> None:
         rows: Rows | None = plan.rows
