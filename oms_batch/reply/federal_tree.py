@@ -13,6 +13,8 @@ from html import unescape
 from oms_batch.errors import Fault
 from oms_batch.reply.tags import TAG, Child, spaces_before, text
 
+_LEAF = re.compile(rb"[ \t\r\n]*<([^\s<>/]+)>[^<]*</\1>")
+
 
 def leaf(name: str, value: str, encoding: str) -> bytes:
     """An element with this text and nothing else."""
@@ -30,6 +32,10 @@ def inside(raw: bytes) -> Iterator[Child]:
     """The direct children of the element that ``raw`` is; what lies in them is jumped over, not parsed."""
     at = _tag(raw, 0).end()
     while True:
+        if leaf_found := _LEAF.match(raw, at):
+            at = leaf_found.end()
+            yield Child(leaf_found[1], leaf_found.start(1) - 1, at)
+            continue
         start = raw.find(b"<", at)
         found = _tag(raw, start)
         if found[1]:
@@ -52,7 +58,7 @@ def put(raw: bytes, new: Mapping[str, Sequence[bytes]], order: Sequence[str]) ->
     ``order`` is the sequence of the layout: a child goes before the first one that it puts later. Old
     children of these names go, and white space before a child is that before the first one.
     """
-    rank = {name.encode("ascii"): place for place, name in enumerate(order)}
+    rank = _ranks(tuple(order))
     blocks = {name.encode("ascii"): pieces for name, pieces in new.items()}
     waiting = sorted((name for name, pieces in blocks.items() if pieces), key=lambda name: rank.get(name, -1))
     if not rank.keys() >= set(waiting):
@@ -74,6 +80,11 @@ def put(raw: bytes, new: Mapping[str, Sequence[bytes]], order: Sequence[str]) ->
         done = child.end
     parts += [gap + block for name in waiting for block in blocks[name]]
     return b"".join([*parts, old[done:]])
+
+
+@lru_cache(maxsize=64)
+def _ranks(order: tuple[str, ...]) -> Mapping[bytes, int]:
+    return {name.encode("ascii"): place for place, name in enumerate(order)}
 
 
 def _open(raw: bytes) -> bytes:
