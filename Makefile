@@ -31,8 +31,9 @@ golden: venv  # write fixtures/*/expect anew and show the difference; make golde
 	$(PY) -m tests.golden --write $(STORY)
 	@git --no-pager diff --stat -- fixtures || true
 
-bench: venv  # 10⁴ and 10⁵ accounts; make bench ACCOUNTS=1000000 for the big one
+bench: venv  # 10⁴ and 10⁵ accounts, 10⁵ DBF records; make bench ACCOUNTS=1000000 RECORDS=1000000 for the big ones
 	$(PY) -m tests.bench $(ACCOUNTS)
+	$(PY) -m tests.bench.dbf $(RECORDS)
 
 demo: venv
 	$(PY) cli.py demo $(or $(DIR),demo-month)

@@ -11,6 +11,7 @@ import pytest
 
 from oms_batch.errors import Fault, Refusal
 from oms_batch.formats.dbf import Column, check, read_dbf, write_dbf
+from oms_batch.ruledata import RuleData
 
 COLUMNS = [Column("FAM", "C", 20), Column("DR", "D", 8), Column("SUMMA", "N", 10, 2), Column("W", "L", 1)]
 ROWS = [("ИВАНОВ", "1980-01-31", "12.50", "T"), ("Ёлкина-Смит", "", "", ""), ("0012", "2000-02-29", "-1.00", "F")] * 20
@@ -63,7 +64,7 @@ def test_no_records_is_a_table() -> None:
     [
         (GOOD[:31], "DBF_HEADER"),
         (GOOD[:70], "DBF_HEADER"),
-        (patched(HEAD - 1, b"\0"), "DBF_FIELD"),
+        (patched(HEAD - 1, b"\0"), "DBF_HEADER"),
         (b"\x99" + GOOD[1:], "FILE_FORMAT"),
         (b"<?xml version='1.0'?>" + GOOD, "FILE_FORMAT"),
         (b"\x83" + GOOD[1:], "DBF_MEMO"),
@@ -93,6 +94,43 @@ def test_a_table_that_does_not_add_up_is_refused(data: bytes, code: str) -> None
     with pytest.raises(Refusal) as caught:
         rows_of(data)
     assert caught.value.code == code
+
+
+def test_a_file_cut_within_its_header_is_refused() -> None:
+    for cut in range(HEAD):
+        with pytest.raises(Refusal) as caught:
+            check(io.BytesIO(GOOD[:cut]))
+        assert caught.value.code in ("DBF_HEADER", "DBF_FIELD", "DBF_SIZE"), cut
+
+
+def test_a_zero_behind_the_header_is_let_through() -> None:
+    longer = GOOD[:8] + (HEAD + 1).to_bytes(2, "little") + GOOD[10:HEAD] + b"\0" + GOOD[HEAD:]
+    assert rows_of(longer) == ROWS
+
+
+@pytest.mark.parametrize(("place", "size"), [(4, 4), (8, 2), (10, 2)])
+def test_a_damaged_header_is_refused_at_once(place: int, size: int) -> None:
+    """Of the number of records and of both lengths only the true value passes; the file is not read for it."""
+    true = int.from_bytes(GOOD[place : place + size], "little")
+    for value in {*range(300), 0xFFFF, true - 1, true + 1, *(true ^ (1 << bit) for bit in range(8 * size))} - {true}:
+        with pytest.raises(Refusal) as caught:
+            check(io.BytesIO(patched(place, value.to_bytes(size, "little"))))
+        assert caught.value.code in ("DBF_COUNT", "DBF_HDRLEN", "DBF_RECLEN", "DBF_SIZE"), value
+
+
+def test_a_file_sent_in_text_mode_is_refused_with_a_hint() -> None:
+    """E.4, line 86: line ends were put in or taken out on the way."""
+    codes = set()
+    for data in (GOOD, written(rows=ROWS[:10]), written(rows=ROWS[:13])):  # counts that are line ends themselves
+        for old, new in ((b"\r", b"\r\n"), (b"\n", b"\r\n"), (b"\r", b"\n"), (b"\r", b"")):
+            spoiled = data.replace(old, new)
+            if spoiled != data:
+                with pytest.raises(Refusal) as caught:
+                    rows_of(spoiled)
+                codes.add(caught.value.code)
+    table = RuleData().toml("common/problems.toml")
+    assert codes and all("двоичном" in table[code]["advice"] for code in codes)
+    assert "текстовом" in table["DBF_SIZE"]["title"]
 
 
 def test_the_code_page_is_seen_from_the_letters() -> None:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from oms_batch.errors import refuse
+from oms_batch.errors import Refusal, refuse
 from oms_batch.formats import dbf_letters
 
 HEAD = struct.Struct("<B3BLHH20x")
@@ -87,12 +87,13 @@ def check(stream: BinaryIO, *, book: bool = False) -> Table:
         raise refuse("DBF_MEMO", "byte 0", found=f"{version:02x}")
     if head[ENCRYPTED] == 1:
         raise refuse("DBF_HEADER", f"byte {ENCRYPTED}", found="encrypted")
-    columns = _columns(stream.read(MOST_FIELDS * FIELD.size + 1), book)
+    columns = _columns(stream.read(MOST_FIELDS * FIELD.size + 1), header, book)
     says_memo = version in WITH_MEMO or (version in FOXPRO and head[FLAGS] & HAS_MEMO)
     if says_memo and not any(one.type in MEMO for one in columns):
         raise refuse("DBF_MEMO", "byte 0", expected="memo fields", found=0)
     real = HEAD.size + 32 * len(columns) + 1
-    if header not in (real, real + 1, real + BACKLINK if version in FOXPRO else real):
+    longer = {real + BACKLINK} if version in FOXPRO else {real + 1} if _padded(stream, real) else set()
+    if header != real and header not in longer:
         raise refuse("DBF_HDRLEN", "byte 8", expected=real, found=header)
     width = 1 + sum(one.size for one in columns)
     if record != width or record > LONGEST_RECORD:
@@ -103,13 +104,24 @@ def check(stream: BinaryIO, *, book: bool = False) -> Table:
     return Table(records, header, record, encoding, columns, head[MARK], version)
 
 
-def _columns(data: bytes, book: bool) -> tuple[Column, ...]:
+def _padded(stream: BinaryIO, end: int) -> bool:
+    """Some programs end the header with a zero behind its last byte; a record begins with no zero."""
+    stream.seek(end)
+    return stream.read(1) == b"\0"
+
+
+def _columns(data: bytes, header: int, book: bool) -> tuple[Column, ...]:
     found: list[Column] = []
     at = 0
     while data[at : at + 1] != b"\r":
         if at + FIELD.size > len(data) or len(found) >= MOST_FIELDS:
             raise refuse("DBF_HEADER", f"byte {HEAD.size + at}", found="field table without end")
-        found.append(_column(FIELD.unpack_from(data, at), f"field {len(found) + 1}", book))
+        try:
+            found.append(_column(FIELD.unpack_from(data, at), f"field {len(found) + 1}", book))
+        except Refusal:
+            if header - 1 - HEAD.size - at in (0, 1, BACKLINK):  # where the end should stand
+                raise refuse("DBF_HEADER", f"byte {HEAD.size + at}", expected="0d", found=f"{data[at]:02x}") from None
+            raise
         at += FIELD.size
     if not found:
         raise refuse("DBF_HEADER", f"byte {HEAD.size}", found="no fields")
