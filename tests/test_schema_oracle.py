@@ -17,7 +17,7 @@ from oms_batch.formats import elements, federal_document
 from oms_batch.formats.element_values import SAME_KEY
 from oms_batch.formats.elements import Layout
 from oms_batch.ruledata import RuleData
-from tests.oracle import generate
+from tests.oracle import from_layout, generate
 from tests.oracle.change_trees import mutated
 from tests.oracle.change_values import probe
 from tests.oracle.generate import in_namespace
@@ -197,14 +197,14 @@ def test_every_value_is_judged_as_the_schema_judges_it(path: str) -> None:
     """All values of a whole document at once are put at the limits of their types: wrong are the same lines."""
     schema, layout = load(path), layout_of(load(path))
     seen: Counter[str] = Counter()
-    for number in range(times(4, 100)):
+    for number in range(times(3, 100)):
         data, theirs, ours = probed(schema, layout, number)
         lines = data.decode("cp1251").splitlines()
         assert ours == theirs, (number, [(line, lines[line - 1]) for line in sorted(ours ^ theirs)][:10])
         seen["bad values"] += len(ours)
         seen["values"] += sum(one.kids == () for one in schema.root.walk())
     told(schema, seen, [])
-    assert 0.2 * seen["values"] < seen["bad values"] < 0.8 * seen["values"]
+    assert 0 < seen["bad values"] < seen["values"]
 
 
 @each_schema
@@ -214,7 +214,7 @@ def test_every_element_is_missed_and_minded_twice_as_the_schema_says(path: str) 
     every = [(steps, way) for steps, _ in schema.paths() for way in ("left out", "twice", "empty") if len(steps) > 1]
     seen: Counter[str] = Counter()
     wrong = []
-    for steps, way in every if times(0) else chance.sample(every, 60):
+    for steps, way in every if times(0) else chance.sample(every, 40):
         root = generate.document(schema, chance, whole=True)
         spot = root.find("/".join(steps[1:]))
         assert spot is not None
@@ -245,6 +245,40 @@ def test_samples_whole_and_spoiled_are_judged_as_the_schemas_judge_them(name: st
     told(schemas[0], seen, [one for one in wrong if one])
 
 
+def others() -> list[tuple[str, str, str]]:
+    """Layouts made from the other schemas: between funds, and of the protocol; (profile, layout, schema)."""
+    return [
+        (profile, f"{row['type']}:{row['id']}", row["source"])
+        for profile in ("federal", "mtr")
+        if RULES.exists(f"{profile}/layouts/index.csv")
+        for row in elements.index(RULES, profile)
+        if row["status"] == "confirmed" and row["source"].startswith(("xsd/mtr/", "xsd/protocol/"))
+    ]
+
+
+@pytest.mark.parametrize(("profile", "name", "source"), others())
+def test_documents_written_by_a_layout_are_judged_as_its_schema_judges_them(
+    profile: str, name: str, source: str
+) -> None:
+    """The other way round: our layout writes the documents, so that its limits and those of the schema are tried."""
+    layout = elements.load(RULES, profile, name)
+    judge = etree.XMLSchema(file=os.path.join(DATA, source))
+    schema = dataclasses.replace(from_layout.model(layout), judge=judge)
+    names = list(CHANGES)
+    seen: Counter[str] = Counter()
+    wrong = []
+    for number in range(times(2 * len(names), 4)):
+        chance = random.Random(f"{name} {number}")
+        change = names[number // 2 % len(names)]
+        root = made(schema, chance)
+        data = spoil(change, root, schema, chance) if number % 2 else generate.as_bytes(root)
+        if data is not None:
+            wrong.append(compare(schema, layout, data, f"{change} {number}", seen))
+    told(schema, seen, [one for one in wrong if one])
+    assert seen["both accept"] > 40
+    assert seen["both refuse"] > 20
+
+
 @pytest.mark.parametrize("way", ["longer", "shorter", "digits", "fraction", "bound", "listed"])
 def test_a_limit_that_is_wrong_by_one_is_seen(way: str) -> None:
     """The comparison is worth something only if it finds a layout table with one wrong cell."""
@@ -265,7 +299,7 @@ def test_a_limit_that_is_wrong_by_one_is_seen(way: str) -> None:
         limits, change = [(one, old) for one, old in limits if len(old.values) > 1], {}
     assert limits
     missed = []
-    for one, old in limits[:: max(1, len(limits) // 8)]:
+    for one, old in limits[:: max(1, len(limits) // 4)]:
         new = {name: getattr(old, name) + more for name, more in change.items()}
         if way == "bound":
             new["high_in"] = True

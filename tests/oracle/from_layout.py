@@ -5,8 +5,9 @@ So the reading of federal documents is spoiled and compared without any referenc
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 from lxml import etree
@@ -16,6 +17,7 @@ from oms_batch.formats.element_values import Facets
 from tests.oracle.schema import MANY, Element, Schema, Simple, Unique
 
 WHITE = " \t\r\n"
+ENDLESS = Context(prec=300)
 NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 Row = dict[str, tuple[str, str]]  # column → path of the leaf, value as text
 
@@ -29,6 +31,8 @@ def simple(one: Facets) -> Simple:
             after=low - timedelta(days=1) if one.low_in else low,
             before=high + timedelta(days=1) if one.high_in else high,
         )
+    if one.pattern is not None:
+        return _by_pattern(one.pattern.pattern)
     if one.number:
         total = one.total if one.total > 0 else 9
         below = one.high if one.high is not None else Decimal(10) ** (total - max(one.fraction, 0))
@@ -40,7 +44,18 @@ def simple(one: Facets) -> Simple:
             below=below,
             values=one.values,
         )
-    return Simple("string", one.shortest, one.longest if one.longest >= 0 else 50)
+    return Simple("string", one.shortest, one.longest if one.longest >= 0 else 50, values=one.values)
+
+
+def _by_pattern(pattern: str) -> Simple:
+    """Numbers that a pattern allows: all of a list, or those of so many digits; enough to write documents with."""
+    if not pattern.strip("0123456789|"):
+        return Simple("decimal", total=2, below=Decimal(100), values=tuple(pattern.split("|")))
+    found = re.search(r"\{([0-9]+)(?:,([0-9]+))?\}", pattern)
+    least, most = (int(found[1]), int(found[2] or found[1])) if found is not None else (1, 9)
+    return Simple(
+        "decimal", total=most, lowest=Decimal(10) ** (least - 1) if least > 1 else Decimal(0), below=Decimal(10) ** most
+    )
 
 
 def _element(one: elements.Element) -> Element:
@@ -86,7 +101,7 @@ def meant(one: Facets, text: str, scale: int) -> str:
         whole = number.scaleb(2) if one.type == "money" else number
         return str(int(whole)) if whole == int(whole) else ""
     if one.type == "quantity":
-        return format(number.quantize(Decimal(1).scaleb(-scale)) + 0, "f")
+        return format(number.quantize(Decimal(1).scaleb(-scale), context=ENDLESS) + 0, "f")
     shown = format(number, "f")
     shown = shown.rstrip("0").rstrip(".") if "." in shown else shown
     return "0" if shown == "-0" else shown

@@ -49,8 +49,10 @@ def value(kind: Simple, chance: random.Random, *, blank: bool = True) -> str:
     """A valid value. ``blank``: also no text at all where the type has room for that."""
     if kind.base == "date":
         return day(kind, chance)
+    if kind.values:
+        return chance.choice(kind.values)
     if kind.base == "decimal":
-        return chance.choice(kind.values) if kind.values else number(kind, chance)
+        return number(kind, chance)
     longest = min(kind.longest, 300)
     shortest = kind.shortest if blank else max(1, kind.shortest)
     if chance.randrange(5) == 0:
