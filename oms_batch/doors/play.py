@@ -97,7 +97,12 @@ def _homes(month: Month, isolate: bool) -> None:
 
 
 def _insured(month: Month) -> None:
-    """Everybody who identifies knows the insured; where the data asks for it, insurers know a few of them otherwise."""
+    """Everybody who identifies knows the insured; where the data asks for it, insurers know a few of them otherwise.
+
+    ``insured = false``: who is insured where stands in the files themselves.
+    """
+    if not month.data.get("insured", True):
+        return
     for one in month.data["participant"]:
         if one["role"] == "mo":
             continue

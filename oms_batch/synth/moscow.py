@@ -6,17 +6,12 @@ Equal orders give equal bytes. What is done, by whom, and which errors can be pl
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
 from oms_batch.exchange import Profile
-from oms_batch.formats.dbf_gate import Column
-from oms_batch.formats.dbf_layout import load_dbf_layout
-from oms_batch.formats.dbf_write import write
-from oms_batch.model import NamedFile
 from oms_batch.model import last_day as last_day_of
 from oms_batch.synth.numbers import base, enp, mix
 from oms_batch.synth.world import Names, name_lists
@@ -106,25 +101,6 @@ def parcel(profile: Profile, order: Order) -> Parcel:
         if _fits(one, maker) and (not order.only or one["name"] in order.only):
             _plant(maker, one)
     return made
-
-
-def members(profile: Profile, made: Parcel, named: NamedFile) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of every member of the parcel, as the profile calls them; tables without rows stay empty files."""
-    for member in profile.members_of(named.stage):
-        rows = made.tables.get({"RIN": "R"}.get(member.role, member.role))
-        if rows is None or (not rows and not member.required):
-            continue
-        fields = load_dbf_layout(profile.rules, profile.id, member.layout).fields
-        columns = [Column(one.name, one.kind, one.size, one.decimals) for one in fields]
-        out = io.BytesIO()
-        when = last_day_of(made.period) + timedelta(days=3)
-        write(out, columns, ([_value(row, one.name) for one in fields] for row in rows), "cp866", when)
-        yield member.name.format_map(named.parts), out.getvalue()
-
-
-def _value(row: Mapping[str, str], name: str) -> str | None:
-    # non-residents: the same value under the name that their table has
-    return row.get(name) or row.get({"Q": "QQ"}.get(name, name)) or None
 
 
 def _fits(defect: Mapping[str, Any], maker: _Maker) -> bool:

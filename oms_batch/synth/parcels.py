@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oms_batch.exchange import Profile
-from oms_batch.synth import federal, federal_planting, krasnodar_parcels
+from oms_batch.synth import federal, federal_planting, krasnodar_parcels, moscow_files
 from oms_batch.synth.insured import Changes
 from oms_batch.synth.planting import Plan
 from oms_batch.synth.world import Spec
@@ -77,5 +77,18 @@ def _krasnodar_again(
     return [Parcel(name, members) for name, members in krasnodar_parcels.once_more(profile, spec, earlier, refused)]
 
 
-FIRST: Mapping[str, First] = {"federal": _federal, "krasnodar": _krasnodar}
-AGAIN: Mapping[str, Again] = {"federal": _federal_again, "krasnodar": _krasnodar_again}
+def _moscow(profile: Profile, spec: Spec, data: Mapping[str, Any]) -> Made:
+    """A parcel of tables for each payer, with every error that can be planted there ``each`` times."""
+    files, planted = moscow_files.first(profile, spec, int(data.get("each") or 0) if data.get("per_mille", 1) else 0)
+    return Made([Parcel(name, members) for name, members in files], planted=planted)
+
+
+def _nothing_again(
+    _profile: Profile, _spec: Spec, _earlier: Spec, _refused: Sequence[Mapping[str, Any]]
+) -> Sequence[Parcel]:
+    """An exchange without repeated accounts: a service belongs to its month only."""
+    return []
+
+
+FIRST: Mapping[str, First] = {"federal": _federal, "krasnodar": _krasnodar, "moscow": _moscow}
+AGAIN: Mapping[str, Again] = {"federal": _federal_again, "krasnodar": _krasnodar_again, "moscow": _nothing_again}
