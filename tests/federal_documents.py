@@ -228,6 +228,56 @@ def documents(
     return Pair(as_bytes(main, indent, encoding), as_bytes(persons, indent, encoding), kind + rest, kind)
 
 
+def old_documents(records: Sequence[Sequence[Account]], *, indent: str = " ") -> Pair:
+    """The pair of a register of version 2.1 for January 2018: records with several cases (SLUCH) each."""
+    rest = "M760001T76_18011"
+    every = [one for record in records for one in record]
+    main = tree(
+        "ZL_LIST",
+        tree("ZGLV", ("VERSION", "2.1"), ("DATA", "2018-02-02"), ("FILENAME", f"H{rest}")),
+        tree(
+            "SCHET",
+            *(("CODE", "1"), ("CODE_MO", "760001"), ("YEAR", "2018"), ("MONTH", "1"), ("NSCHET", "1")),
+            *(("DSCHET", "2018-02-02"), ("SUMMAV", money(sum(one.sumv for one in every)))),
+        ),
+        *(
+            tree(
+                "ZAP",
+                *(("N_ZAP", n), ("PR_NOV", "0")),
+                tree("PACIENT", ("ID_PAC", f"P{n}"), ("VPOLIS", "3"), ("NPOLIS", f"7600000000{n:06d}"), ("NOVOR", "0")),
+                *(_old_case(one) for one in record),
+            )
+            for n, record in enumerate(records, 1)
+        ),
+    )
+    persons = tree(
+        "PERS_LIST",
+        tree("ZGLV", ("VERSION", "2.1"), ("DATA", "2018-02-02"), ("FILENAME", f"L{rest}"), ("FILENAME1", f"H{rest}")),
+        *(
+            tree("PERS", ("ID_PAC", f"P{n}"), ("FAM", "Иванов"), ("IM", "Пётр"), ("W", "1"), ("DR", "1980-01-01"))
+            for n in range(1, len(records) + 1)
+        ),
+    )
+    return Pair(as_bytes(main, indent, "windows-1251"), as_bytes(persons, indent, "windows-1251"), f"H{rest}", "H")
+
+
+def _old_case(one: Account) -> etree._Element:
+    day, sums = "2018-01-12", ("SUMV", money(one.sumv))
+    service = tree(
+        "USL",
+        *(("IDSERV", f"{one.n}-1"), ("LPU", "760001"), ("PROFIL", "16"), ("DET", "0"), ("DATE_IN", day)),
+        *(("DATE_OUT", day), ("DS", "L42"), ("CODE_USL", "601029"), ("KOL_USL", "1.00"), ("TARIF", money(one.sumv))),
+        *(("SUMV_USL", money(one.sumv)), ("PRVS", "17"), ("CODE_MD", "1")),
+    )
+    return tree(
+        "SLUCH",
+        *(("IDCASE", one.n), ("USL_OK", "3"), ("VIDPOM", "13"), ("FOR_POM", "3"), ("LPU", "760001")),
+        *(("PROFIL", "16"), ("DET", "0"), ("NHISTORY", f"{one.n}"), ("DATE_1", day), ("DATE_2", day), ("DS1", "L42")),
+        *(("RSLT", "314"), ("ISHOD", "304"), ("PRVS", "17"), ("IDDOKT", "1"), ("IDSP", "29"), sums),
+        service,
+    )
+
+
 def as_bytes(root: etree._Element, indent: str, encoding: str) -> bytes:
     if indent:
         etree.indent(root, space=indent)

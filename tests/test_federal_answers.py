@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from decimal import Decimal
@@ -12,9 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oms_batch.errors import Fault, SetupError
+from oms_batch.formats import elements
+from oms_batch.formats.federal_document import verdict as structure
 from oms_batch.reply.federal_tree import inside, put
+from oms_batch.ruledata import RuleData
 from tests.federal_answers import PAYER, accepted_by, answer, needs_schemas, parsed
-from tests.federal_documents import Account, Pair, documents, finding, found, kopecks, money, tables_of, verdict
+from tests.federal_documents import (
+    Account,
+    Pair,
+    documents,
+    finding,
+    found,
+    kopecks,
+    money,
+    old_documents,
+    tables_of,
+    verdict,
+)
 
 DIRECTIONS = {
     "TM": {"H": "to_mo/H32", "C": "to_mo/C31", "T": "to_mo/T31", "DO": "to_mo/D31_from_2021-08", "L": "to_mo/L3"},
@@ -278,6 +293,31 @@ def test_a_real_sample_that_is_kept_whole_comes_back_byte_for_byte(kind: str) ->
         main, _persons, part = answer(tables_of(pair), pair, stage="MT", name=stem, mark=False)
         assert main == raw
         assert part.accounts == int(parsed(raw).findtext("ZGLV/SD_Z"))
+
+
+def test_a_register_of_2_1_is_answered_in_its_own_form() -> None:
+    """There the payer's elements stand before the services, and a record may lose one of its cases only."""
+    pair = old_documents([[Account(1), Account(2, (500,))], [Account(3, (700,))]])
+    con = tables_of(pair)
+    verdict(con, (1, False, None, None, None, 0, "A"), (2, True, "K.1", "5.3.1", "61", 500, "A"))
+    verdict(con, (3, False, None, None, None, 0, "B"))
+    main, persons, part = answer(con, pair, name="HT76M760001_18011", keep="v.payer = 'A'")
+    layout = elements.load(RuleData(), "federal", "H:2.1")
+    assert structure(io.BytesIO(main), layout) == []
+    tree = parsed(main)
+    tags = [[child.tag for child in one][-6:] for one in tree.iter("SLUCH")]
+    assert tags == [
+        ["IDDOKT", "IDSP", "SUMV", "OPLATA", "SUMP", "USL"],
+        ["SUMV", "OPLATA", "SUMP", "SANK_IT", "SANK", "USL"],
+    ]
+    assert [one.tag for one in tree.find("ZAP/SLUCH/SANK")] == ["S_CODE", "S_SUM", "S_TIP", "S_OSN", "S_COM", "S_IST"]
+    assert (part.accounts, part.claimed, part.accepted) == (2, 13050, 12550)
+    one, _persons, part = answer(con, pair, name="HT76M760001_18011", keep="z_sl.n <> 2", mark=False)
+    assert [found.text for found in parsed(one).iter("IDCASE")] == ["1", "3"]
+    assert parsed(one).findtext("SCHET/SUMMAV") == "132.50"
+    gone = re.compile(rb"\s*<SLUCH>\s*<IDCASE>2<.*?</SLUCH>", re.S)
+    assert one.split(b"</SCHET>")[1] == gone.sub(b"", pair.main).split(b"</SCHET>")[1]
+    assert len(parsed(persons).findall("PERS")) == 1
 
 
 def test_offsets_that_hold_no_record_are_our_fault() -> None:

@@ -3,6 +3,14 @@
 -- CHOSEN: the key of an account through all stages is YEAR and MONTH, CODE of the bill and IDCASE; that of its predecessor
 -- is said by REF/FIRST_CODE, FIRST_YEAR, FIRST_MONTH and FIRST_IDCASE, as one region has it.
 
+-- Version 2.1: SLUCH is the account and its one case; a record may have several.
+INSERT INTO z_sl BY NAME
+SELECT n, up_n, n AS z_sl_n, line, byte_from, byte_to, digest, idcase, usl_ok, vidpom, for_pom, npr_mo, lpu, vbr,
+  date_1 AS date_z_1, date_2 AS date_z_2, p_otk, rslt_d, rslt, ishod, idsp, sumv, oplata, sump, sank_it FROM sluch;
+INSERT INTO sl BY NAME
+SELECT n, n AS up_n, n AS z_sl_n, line, lpu_1, podr, profil, det, nhistory, p_per, date_1, date_2, ds0, ds1, code_mes2, prvs,
+  vers_spec, iddokt, ed_col, tarif, sumv AS sum_m, comentsl, vid_hmp, metod_hmp, tal_d, tal_p, ds1_pr, pr_d_n FROM sluch;
+
 -- Which account a fault of FLK_P speaks of: by IDCASE, else by N_ZAP (N_REC in 2.1), else of the whole file.
 CREATE OR REPLACE TABLE flk_hit AS
 SELECT z.n AS z_sl_n, p.n, p.oshib FROM flk_pr p JOIN z_sl z ON z.idcase = p.idcase
