@@ -27,6 +27,7 @@ class Defect:
     ``scenes``: register types that the person's accounts, exactly as many, are given first.
     ``earlier``: it needs a register billed before; ``state``: what became of the account in it, accepted if empty.
     ``insured``: rows that stand for the person in the register of the insured, each with what differs.
+    ``kinds``: kinds of files that it can be planted in, all if empty.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Defect:
     earlier: bool = False
     state: str = ""
     insured: tuple[Mapping[str, str], ...] | None = None
+    kinds: tuple[str, ...] = ()
 
     @property
     def rejects(self) -> bool:
@@ -92,8 +94,8 @@ class Site:
 
 def catalogue(profile: Profile) -> tuple[Defect, ...]:
     """All defects of a profile, in the order of its ``synth/defects.toml``."""
-    rows = profile.rules.toml(f"{profile.id}/synth/defects.toml")["defect"]
-    found = tuple(_defect(row) for row in rows)
+    data = profile.rules.toml(f"{profile.id}/synth/defects.toml")
+    found = tuple(_defect({"kinds": data.get("kinds", ()), **row}) for row in data["defect"])
     names = [one.name for one in found]
     if len(set(names)) != len(names):
         raise SetupError("synth/defects.toml: a name stands twice")
@@ -113,6 +115,7 @@ def _defect(row: dict[str, Any]) -> Defect:
         bool(row.get("earlier")),
         row.get("state", ""),
         tuple(row["insured"]) if "insured" in row else None,
+        tuple(row["kinds"]),
     )
 
 

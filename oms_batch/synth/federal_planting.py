@@ -113,7 +113,8 @@ def _form(base: Ground) -> Form:
     def scene(pattern: Node) -> str:
         return pattern.attributes.get("USL_OK", "")
 
-    return Form(lambda world: other(world).patterns, accounts, whole, key, scene, _claimed, values, DIALECT)
+    shape = str(base.file["shape"])
+    return Form(lambda world: other(world).patterns, accounts, whole, key, scene, _claimed, values, DIALECT, shape)
 
 
 def plant(profile: Profile, spec: Spec, plan: Plan) -> PlantedPair:

@@ -46,7 +46,8 @@ class Form:
     """A wire format as planting sees it: how persons and accounts become trees, where keys and sums stand.
 
     ``key`` is how the exchange knows an account; ``scene`` tells a pattern's register type; ``values`` are places
-    for defects that only the format knows, from the account and the person's first account.
+    for defects that only the format knows, from the account and the person's first account; ``kind`` is the kind of
+    file that defects may ask for.
     """
 
     patterns: Callable[[World], Patterns]
@@ -57,6 +58,7 @@ class Form:
     claimed: Callable[[Node], dict[str, int]]
     values: Callable[[World, Node, Node], dict[str, str]]
     dialect: Dialect
+    kind: str = ""
 
 
 @dataclass
@@ -90,6 +92,7 @@ def ground(form: Form, world: World, patterns: Patterns, plan: Plan) -> Field:
     sides = (plan.side,) if plan.side == "final" else (plan.side, "both")
     chosen = [one for one in catalogue(world.profile) if one.side in sides]
     chosen = [one for one in chosen if plan.earlier is not None or not one.earlier]
+    chosen = [one for one in chosen if not one.kinds or form.kind in one.kinds]
     if plan.names:
         chosen = [one for one in chosen if one.name in plan.names]
     left: Counter[str] = Counter()
