@@ -1,4 +1,4 @@
-"""Makes the layout tables of the XML formats out of the reference data; for a developer, when a schema or table changes.
+"""Makes the layout tables of the XML formats out of the reference data; a developer runs it when a source changes.
 
 ``python -m tests.make_layouts [reference data]`` writes ``rules/{federal,mtr}/layouts/<TYPE>.csv``. What goes where
 (which schema, which version) is said in ``index.csv`` beside them: ``source`` names the schema or the table.
@@ -388,8 +388,8 @@ def add_later(tree: Element, additions: list[dict[str, str]], layout: str) -> El
     return made
 
 
-def make(profile: str, data: Path) -> None:
-    """Write all tables of one profile."""
+def make(profile: str, data: Path, target: Path | None = None) -> None:
+    """Write all tables of one profile, beside its ``index.csv`` or into another folder."""
     folder = RULES / profile / "layouts"
     index = _table(folder / "index.csv")
     additions = _table(FACTS / "later.csv")
@@ -416,7 +416,7 @@ def make(profile: str, data: Path) -> None:
             + ", ".join(dict.fromkeys(row["marks"] for row in entries if row["marks"]))
             + "\n"
         )
-        with (folder / f"{file}.csv").open("w", encoding="utf-8", newline="") as stream:
+        with ((target or folder) / f"{file}.csv").open("w", encoding="utf-8", newline="") as stream:
             stream.write(head)
             writer = csv.DictWriter(stream, COLUMNS, delimiter=";", lineterminator="\n")
             writer.writeheader()
