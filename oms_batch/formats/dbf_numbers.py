@@ -32,6 +32,7 @@ MONEY_DECIMALS = 2
 NO_YEAR = np.int32(-1 << 31)  # a date that would be right in a likely year
 NO_DAY = NO_YEAR + 1
 _SHORT = re.compile(r"(-?)(\.\d+)", re.ASCII)  # FoxPro leaves the zero out where it has no room
+_ZEROS = re.compile(r"^(-?)0+(?=\d)", re.ASCII)
 _DOTTED = re.compile(r"(\d\d)\.(\d\d)\.(\d{4})", re.ASCII)
 _POWERS = (1000, 100, 10, 1, 10, 1, 10, 1)
 Ints = npt.NDArray[np.int64]
@@ -180,7 +181,7 @@ def _reader(column: Column, wanted: DbfField, decimals: int) -> Callable[[str], 
             text = text.replace(",", ".")
         if column.type in "NF" and (short := _SHORT.fullmatch(text)):
             text = f"{short[1]}0{short[2]}"
-        found = exact(text)
+        found = exact(_ZEROS.sub(r"\1", text))
         return int(found.scaleb(decimals)) if isinstance(found, Decimal) else found
 
     return read
