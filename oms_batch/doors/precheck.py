@@ -22,7 +22,7 @@ def check(site: Site | None, file: str) -> dict[str, Any]:
 
     The rules are those of the receiver of such a file; at a home its insured, its facts and its own rules count.
     """
-    profile = site.profile if site else _fitting(fsio.basename(file))
+    profile = site.profile if site else fitting(fsio.basename(file))
     try:
         with fsio.scratch_folder() as scratch:
             order = _order(site, profile, fsio.absolute(file), scratch)
@@ -32,7 +32,7 @@ def check(site: Site | None, file: str) -> dict[str, Any]:
         return _refused(profile, fsio.basename(file), refusal)
 
 
-def _fitting(name: str) -> Profile:
+def fitting(name: str) -> Profile:
     """Without a home: the first profile that knows such a name; else the usual one, to say what is wrong."""
     for one in shipped():
         profile = load_profile(one)

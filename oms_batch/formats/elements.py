@@ -6,12 +6,13 @@ layouts) and ``index.csv`` (which layout a type, direction, VERSION and period h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-from oms_batch.errors import SetupError, refuse
+from oms_batch.errors import Refusal, SetupError, refuse
 from oms_batch.formats.element_values import TYPES, Facets, facets_of, sql_type
 from oms_batch.ruledata import RuleData
 
@@ -104,6 +105,29 @@ def candidates(rules: RuleData, profile: str, kind: str, direction: str, version
         known = ", ".join(sorted({row["version"] for row in rows}))
         raise refuse("HDR_VERSION", "ZGLV/VERSION", expected=known, found=version[:20])
     return found
+
+
+def nearest(rules: RuleData, profile: str, kind: str, direction: str, version: str, period: str) -> Layout:
+    """The layout of a type and direction for a version and a period ``YYYY-MM``.
+
+    Where the version has none in this direction, that of the nearest version before it is taken: who reads a newer
+    register answers in the form that is known. ``SetupError`` when the direction has no layout of the type.
+    """
+    rows = [row for row in index(rules, profile) if (row["type"], row["direction"]) == (kind, direction)]
+    if not rows:
+        raise SetupError(f"{profile}/layouts/index.csv: nothing for {kind} {direction}")
+    known = sorted({row["version"] for row in rows}, key=_number)
+    older = [one for one in known if _number(one) <= _number(version)]
+    for one in (*reversed(older), known[0]):
+        try:
+            return load(rules, profile, choose(rules, profile, kind, direction, one, period))
+        except Refusal:
+            continue
+    raise SetupError(f"{profile}/layouts/index.csv: nothing for {kind} {direction} in {period}")
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 def _open(row: Mapping[str, str], period: str) -> bool:

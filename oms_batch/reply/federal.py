@@ -16,12 +16,12 @@ import duckdb
 from oms_batch.errors import Fault
 from oms_batch.exchange import Member
 from oms_batch.formats import federal_xml, strict
-from oms_batch.formats.elements import Layout
+from oms_batch.formats.elements import Layout, nearest
 from oms_batch.formats.members import name_of
 from oms_batch.model import NamedFile, roubles
 from oms_batch.reply import federal_accounts, federal_edits
 from oms_batch.reply.answers import Ask, OpenOut, Part
-from oms_batch.reply.federal_shape import choose, load_answers, order, place
+from oms_batch.reply.federal_shape import load_answers, order, place
 from oms_batch.reply.federal_tree import content, inside, leaf, put
 from oms_batch.reply.splice import Edit, bytes_of, splice
 
@@ -92,7 +92,7 @@ def _layout(source: BinaryIO, ask: Ask, name: NamedFile, member: Member) -> Layo
     kind, _colon, direction = member.layout.format_map({**name.parts, **side}).partition(":")
     rules, profile = ask.profile.rules, ask.profile.id
     version = next((said[path] for path in load_answers(rules, profile)["places"]["version"] if path in said), "")
-    return choose(rules, profile, kind, direction, version, ask.named.period)
+    return nearest(rules, profile, kind, direction, version, ask.named.period)
 
 
 def _member(ask: Ask, role: str) -> Member:

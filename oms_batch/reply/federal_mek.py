@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import duckdb
 
-from oms_batch.formats.elements import Element, Layout
+from oms_batch.formats.elements import Element, Layout, nearest
 from oms_batch.formats.members import name_of
 from oms_batch.model import roubles
 from oms_batch.reply import federal_accounts
@@ -19,7 +19,7 @@ from oms_batch.reply.answers import Ask, OpenOut, Part
 from oms_batch.reply.document import BATCH
 from oms_batch.reply.federal import MAIN, received_layout
 from oms_batch.reply.federal_marks import Marker, cut, marker, marks, told
-from oms_batch.reply.federal_shape import choose, load_answers, size
+from oms_batch.reply.federal_shape import load_answers, size
 from oms_batch.reply.federal_tree import group, leaf
 
 ENCODING = "windows-1251"
@@ -33,7 +33,7 @@ def write(con: duckdb.DuckDBPyConnection, sources: Mapping[str, BinaryIO], open_
     kind, _colon, side = member.layout.format_map(
         {**ask.told.parts, "layout": ask.profile.stages[ask.stage].layout}
     ).partition(":")
-    layout = choose(rules, profile, kind, side, "", ask.named.period)
+    layout = nearest(rules, profile, kind, side, "", ask.named.period)
     day = ask.received_at.date()
     sums = federal_accounts.prepare(
         con,

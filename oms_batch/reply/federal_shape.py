@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
-from oms_batch.errors import Refusal, SetupError
-from oms_batch.formats import elements
+from oms_batch.errors import SetupError
 from oms_batch.formats.elements import Element, Layout
 from oms_batch.ruledata import RuleData
 
@@ -44,26 +42,3 @@ def rows_above(layout: Layout, table: str) -> list[str]:
         while table := layout.row_above(table):
             found.append(table)
     return found
-
-
-def choose(rules: RuleData, profile: str, kind: str, direction: str, version: str, period: str) -> Layout:
-    """The layout of a type and direction for a version and a period ``YYYY-MM``.
-
-    Where the version has none in this direction, that of the nearest version before it is taken: who reads a newer
-    register answers in the form that is known. ``SetupError`` when the direction has no layout of the type.
-    """
-    rows = [row for row in elements.index(rules, profile) if (row["type"], row["direction"]) == (kind, direction)]
-    if not rows:
-        raise SetupError(f"{profile}/layouts/index.csv: nothing for {kind} {direction}")
-    known = sorted({row["version"] for row in rows}, key=_number)
-    older = [one for one in known if _number(one) <= _number(version)]
-    for one in (*reversed(older), known[0]):
-        try:
-            return elements.load(rules, profile, elements.choose(rules, profile, kind, direction, one, period))
-        except Refusal:
-            continue
-    raise SetupError(f"{profile}/layouts/index.csv: nothing for {kind} {direction} in {period}")
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))
