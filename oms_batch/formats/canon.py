@@ -50,7 +50,7 @@ def apply(con: duckdb.DuckDBPyConnection, rules: RuleData, profile: str, named: 
     year, month = (int(part) for part in named.period.split("-"))
     row = [named.mo, named.payer, named.number, named.stage, named.register, year, month]
     con.execute("INSERT INTO named VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-    _give_books(con, rules, profile)
+    give_books(con, rules, profile)
     try:
         con.execute(rules.read(f"{profile}/{FILE}").decode("utf-8"))
     except duckdb.Error as error:  # its text may carry a value of the register
@@ -63,7 +63,7 @@ def describe(rules: RuleData, profile: str) -> Canon:
     con = duckdb.connect(":memory:")
     try:
         create_raw(con, rules, profile)
-        _give_books(con, rules, profile)
+        give_books(con, rules, profile)
         con.execute(rules.read(f"{profile}/{FILE}").decode("utf-8"))
         rows = con.execute(
             """SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE schema_name = 'main'
@@ -89,7 +89,7 @@ def describe(rules: RuleData, profile: str) -> Canon:
     return Canon(known, {table: above for table, above in parents.items() if above})
 
 
-def _give_books(con: duckdb.DuckDBPyConnection, rules: RuleData, profile: str) -> None:
+def give_books(con: duckdb.DuckDBPyConnection, rules: RuleData, profile: str) -> None:
     """The books that the script looks into (``canon_books``), as tables ``given_<book>`` of text."""
     for book in load_profile(profile, rules).data.get("canon_books", []):
         rows = rules.table(f"{profile}/books/{book}.csv")
