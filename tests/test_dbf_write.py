@@ -330,6 +330,16 @@ def test_changes_that_cannot_be_are_faults(changes: Any, keep: Any, more: Any) -
         again(SOURCES[0], changes, keep, more)
 
 
+def test_changes_may_come_one_by_one_in_order() -> None:
+    data = small(6000)  # more than one block
+    changes: Changes = {n: {"FAM": "А" * (n % 7), "PRIK": n} for n in range(1, 6001, 3)}
+    assert again(data, iter(sorted(changes.items()))) == again(data, changes)
+    wrong: list[tuple[int, dict[str, Any]]]
+    for wrong in ([(2, {}), (1, {})], [(1, {}), (1, {})], [(9001, {})], [(5, {}), (0, {"FAM": "А"})]):
+        with pytest.raises(Fault):
+            again(data, iter(wrong))
+
+
 def test_a_damaged_file_is_not_written_back() -> None:
     with pytest.raises(Refusal):
         again(SOURCES[0][:-100], {})

@@ -27,6 +27,7 @@ from oms_batch.formats.dbf_gate import (
     MARK,
     MOST_FIELDS,
     TEXTUAL,
+    Bytes,
     Column,
     Table,
     blocks,
@@ -191,13 +192,14 @@ def _day(one: Column, value: Any) -> str:
 def rewrite(
     source: BinaryIO,
     out: BinaryIO,
-    changes: Mapping[int, Mapping[str, Value]],
+    changes: Mapping[int, Mapping[str, Value]] | Iterable[tuple[int, Mapping[str, Value]]],
     keep: Iterable[int] | None = None,
     more: Sequence[Column] = (),
 ) -> int:
     """A received file again, byte for byte, but for what is named; the number of records written.
 
-    ``changes``: record number (from 1, as in ``line`` of the raw tables) → field → value (``None``: blank).
+    ``changes``: record number (from 1, as in ``line`` of the raw tables) → field → value (``None``: blank); or the
+    same as pairs in the order of the file, so that many of them need no memory.
     ``keep``: the records that stay (all when ``None``), in the order of the file; the count in the header follows.
     ``more``: fields behind the last one, blank unless ``changes`` fills them. ``source`` is seekable, ``out`` need not
     be. Refuses what the gate refuses; ``Fault`` when a value does not fit or there is no such record or field.
@@ -213,24 +215,30 @@ def rewrite(
     places = {one.name: (one, at) for one, at in zip(columns, offsets, strict=True)}
     count = int(alive.sum())
     out.write(_head_again(source, table, more, wide, count))
-    numbers = np.array(sorted(changes), dtype=np.int64)
-    if len(numbers) and not (numbers[0] >= 1 and numbers[-1] <= table.records):
-        raise Fault("dbf: a change of a record that is not there")
+    pairs = iter(sorted(changes.items()) if isinstance(changes, Mapping) else changes)
+    number, values = next(pairs, (0, {}))
     for first, block in blocks(source, table, max(1, BLOCK // table.record)):
         matrix = np.full((len(block), wide), 0x20, dtype=np.uint8)
         matrix[:, : table.record] = block
-        inside = numbers[np.searchsorted(numbers, first) : np.searchsorted(numbers, first + len(block))]
-        for number in inside.tolist():
-            for name, value in changes[number].items():
-                if name not in places:
-                    raise Fault(f"field {name}: is not there")
-                one, at = places[name]
-                raw = pack(one, value, table.encoding)
-                matrix[number - first, at : at + one.size] = np.frombuffer(raw, dtype=np.uint8)
+        while first <= number < first + len(block):
+            _patch(matrix[number - first], values, places, table.encoding)
+            before, (number, values) = number, next(pairs, (0, {}))
+            if 0 < number <= before:
+                raise Fault("dbf: changes stand out of order")
         out.write(matrix[alive[first - 1 : first - 1 + len(block)]].tobytes())
+    if number or values:
+        raise Fault("dbf: a change of a record that is not there")
     source.seek(table.header + table.records * table.record)
     out.write(source.read(1))
     return count
+
+
+def _patch(record: Bytes, values: Mapping[str, Value], places: Mapping[str, tuple[Column, int]], page: str) -> None:
+    for name, value in values.items():
+        if name not in places:
+            raise Fault(f"field {name}: is not there")
+        one, at = places[name]
+        record[at : at + one.size] = np.frombuffer(pack(one, value, page), dtype=np.uint8)
 
 
 def _kept(table: Table, keep: Iterable[int] | None) -> Any:
