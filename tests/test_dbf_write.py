@@ -334,8 +334,10 @@ def test_changes_may_come_one_by_one_in_order() -> None:
     data = small(6000)  # more than one block
     changes: Changes = {n: {"FAM": "А" * (n % 7), "PRIK": n} for n in range(1, 6001, 3)}
     assert again(data, iter(sorted(changes.items()))) == again(data, changes)
-    wrong: list[tuple[int, dict[str, Any]]]
-    for wrong in ([(2, {}), (1, {})], [(1, {}), (1, {})], [(9001, {})], [(5, {}), (0, {"FAM": "А"})]):
+    wrongs: list[list[tuple[int, dict[str, Any]]]] = [
+        [(2, {}), (1, {})], [(1, {}), (1, {})], [(9001, {})], [(5, {}), (0, {"FAM": "А"})],
+    ]  # fmt: skip
+    for wrong in wrongs:
         with pytest.raises(Fault):
             again(data, iter(wrong))
 
