@@ -14,7 +14,7 @@ import pytest
 from lxml import etree
 
 from oms_batch.errors import Problem, Refusal
-from oms_batch.formats import elements
+from oms_batch.formats import elements, federal_xml
 from oms_batch.formats.federal_document import verdict as structure
 from oms_batch.intake import names
 from oms_batch.reply import federal_mek, flk_p_rows
@@ -27,7 +27,7 @@ from tests.federal_documents import PROFILE, Account, Pair, documents, finding, 
 from tests.test_federal_heard import heard, paid
 
 SCHEMA = os.environ.get("OMS_REFERENCE_DATA", "") + "/xsd/protocol/protocol.xsd"
-GENERATIONS = ("2020", "2018", "2.1")
+GENERATIONS = ("2020", "2018", "2.1", "2020_fname_1")
 FULL = Fault(
     code="F.00.0171",
     official="003K.00.0410",
@@ -44,14 +44,13 @@ FULL = Fault(
 )
 
 
-def form(generation: str, **more: Any) -> Form:
-    known = load_form(RuleData(), "federal")
+def form(generation: str) -> Form:
     layout = elements.load(RuleData(), "federal", f"FLK_P:{generation}")
-    return Form(layout, {**known.data, **more})
+    return Form(layout, load_form(RuleData(), "federal").data)
 
 
-def written(generation: str, *faults: Fault, **more: Any) -> bytes:
-    return b"".join(document(form(generation, **more), "HM760001T76_26011", "VHM760001T76_26011", faults))
+def written(generation: str, *faults: Fault) -> bytes:
+    return b"".join(document(form(generation), "HM760001T76_26011", "VHM760001T76_26011", faults))
 
 
 def rows(raw: bytes) -> list[dict[str, str | None]]:
@@ -76,7 +75,8 @@ def test_the_protocol_of_2018_is_accepted_by_its_schema(faults: tuple[Fault, ...
 
 
 def test_each_generation_says_what_it_has_elements_for() -> None:
-    (new,), (middle,), (old,) = (rows(written(one, FULL)) for one in GENERATIONS)
+    (new,), (middle,), (old,), (regional,) = (rows(written(one, FULL)) for one in GENERATIONS)
+    assert regional == new
     assert list(new) == (
         ["OSHIB", "IM_POL", "ZN_POL", "NSCHET", "BAS_EL", "N_ZAP", "ID_PAC", "IDCASE", "SL_ID", "IDSERV", "COMMENT"]
     )
@@ -96,8 +96,13 @@ def test_a_check_without_an_official_number_is_told_by_our_own_code() -> None:
 
 
 def test_the_name_of_the_file_has_another_element_in_one_region() -> None:
-    tree = parsed(written("2020", rename={"FNAME_I": "FNAME_1"}))
-    assert [(one.tag, one.text) for one in tree] == [("FNAME", "VHM760001T76_26011"), ("FNAME_1", "HM760001T76_26011")]
+    raw = written("2020_fname_1")
+    assert [(one.tag, one.text) for one in parsed(raw)] == [
+        ("FNAME", "VHM760001T76_26011"),
+        ("FNAME_1", "HM760001T76_26011"),
+    ]
+    read = federal_xml.layout_of(io.BytesIO(raw), RuleData(), "federal", "FLK_P:flk_p")
+    assert read.id == "FLK_P:2020_fname_1"
 
 
 def test_a_file_refused_as_a_whole_names_no_record() -> None:

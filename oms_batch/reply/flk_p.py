@@ -84,9 +84,8 @@ def document(form: Form, file: str, protocol: str, faults: Iterable[Fault], *, s
     names = {"name": _named(protocol, form), "file": _named(file, form), "version": form.layout.version}
     for name, one in root.kids.items():
         if name in form.data["head"]:
-            told = form.data["rename"].get(name, name)
             value = names[form.data["head"][name]]
-            yield from (piece + b"\n" for piece in _leaf(told, one, value, free=not form.strict))
+            yield from (piece + b"\n" for piece in _leaf(name, one, value, free=not form.strict))
     record = form.layout.record
     for fault in faults:
         yield _record(form, record, fault)
