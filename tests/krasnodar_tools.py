@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, BinaryIO
 
 import duckdb
@@ -55,6 +56,14 @@ class Judged:
         return found
 
 
+@cache
+def payers_book() -> rulebook.Rulebook:
+    """The rules that a payer runs."""
+    line = PROFILE.hop("P", "mo", "payer")
+    assert line is not None
+    return rulebook.load(RULES, line.rules, "krasnodar")
+
+
 def packed(spec: Spec, archive: Archive) -> tuple[str, bytes]:
     """Name and bytes of an archive as it is sent."""
     out = io.BytesIO()
@@ -82,9 +91,7 @@ def judge(
 ) -> Judged:
     """Run the payer's rules over a delivered archive."""
     con, named, members = read(name, data)
-    line = PROFILE.hop("P", "mo", "payer")
-    assert line is not None
-    book = rulebook.load(RULES, line.rules, "krasnodar")
+    book = payers_book()
     books.load_for(con, RULES, book)
     facts_view.make_person_keys(con, load_spelling(RULES, "krasnodar"))
     facts_view.load_facts(con, facts or [], named.register)

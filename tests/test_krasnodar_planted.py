@@ -17,7 +17,7 @@ from oms_batch.synth.krasnodar import Account, Archive, archives
 from oms_batch.synth.world import Spec
 from tests.krasnodar_tools import ANSWERED, PROFILE, Judged, answer, judge, packed, read, zipped
 
-SPEC = Spec(accounts=1400, seed=7)
+SPEC = Spec(accounts=500, seed=7)
 SMALL = Spec(accounts=60, seed=11, payers={"2301": 1})
 
 

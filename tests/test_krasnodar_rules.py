@@ -11,7 +11,7 @@ from oms_batch.formats.dbf_layout import layouts_of
 from oms_batch.judge import rulebook
 from oms_batch.judge.proof import test_rules as prove
 from oms_batch.synth.krasnodar_planting import catalogue
-from tests.krasnodar_tools import PROFILE, RULES
+from tests.krasnodar_tools import PROFILE, RULES, payers_book
 
 OWN = ["krasnodar/form", "krasnodar/sense", "krasnodar/payer"]
 BOOK = rulebook.load(RULES, OWN, "krasnodar")
@@ -33,9 +33,7 @@ def test_codes_stand_in_their_sets_and_titles_are_said_once() -> None:
 
 
 def test_every_defect_that_refuses_has_a_code_of_return() -> None:
-    hop = PROFILE.hop("P", "mo", "payer")
-    assert hop is not None
-    whole = rulebook.load(RULES, hop.rules, "krasnodar")
+    whole = payers_book()
     coded = {row["defect"]: row["code"] for row in RULES.table("krasnodar/books/spr15.csv")}
     assert {rule.defect for rule in whole.rules if rule.severity == "reject"} <= set(coded)
     assert len(set(coded.values())) == len(coded) and all(len(code) == 3 for code in coded.values())
@@ -86,9 +84,7 @@ def test_layouts_are_those_of_the_exchange() -> None:
 
 
 def test_defects_of_the_generator_name_rules_that_exist() -> None:
-    hop = PROFILE.hop("P", "mo", "payer")
-    assert hop is not None
-    codes = {rule.code for rule in rulebook.load(RULES, hop.rules, "krasnodar").rules}
+    codes = {rule.code for rule in payers_book().rules}
     planted = catalogue(PROFILE)
     assert {code for one in planted for code in one.gives} <= codes
     assert all(bool(one.pv) is one.rejects for one in planted)

@@ -45,6 +45,10 @@ WITH own AS (
   SELECT l.z_sl_n, string_agg(u.digest, '' ORDER BY l.n) AS digest
   FROM (SELECT n, md5(CAST(row(*COLUMNS(* EXCLUDE (n, up_n, z_sl_n, line))) AS VARCHAR)) AS digest FROM u_rec) u
   JOIN usl l ON l.n = u.n GROUP BY l.z_sl_n
+), led AS (
+  SELECT f.n AS z_sl_n, string_agg(r.digest, '' ORDER BY r.n) AS digest
+  FROM (SELECT n, code_mo, ns, sn, md5(CAST(row(*COLUMNS(* EXCLUDE (n, up_n, z_sl_n, line))) AS VARCHAR)) AS digest FROM r_rec) r
+  JOIN first_of f ON f.code_mo = r.code_mo AND f.ns = r.ns AND f.sn = r.sn GROUP BY f.n
 )
 SELECT p.n, p.n AS up_n, p.n AS z_sl_n, p.line, p.n AS pers_n,
   p.code_mo || '-' || p.ns || '-' || p.sn AS xkey,
@@ -60,8 +64,9 @@ SELECT p.n, p.n AS up_n, p.n AS z_sl_n, p.line, p.n AS pers_n,
   COALESCE(u.sumv, 0)::BIGINT AS sumv, NULL::BIGINT AS sump,
   CASE WHEN p.vs IN ('3', '7', 'b', 'f', 'j', 'n') THEN '4' END AS pay,
   p.code_mo, p.ns, p.vs, p.dats, p.datps, p.pl_ogrn, p.pv, p.dvozvrat, p.comment AS note,
-  md5(s.digest || COALESCE(v.digest, '')) AS digest
-FROM asked p LEFT JOIN own u ON u.z_sl_n = p.n LEFT JOIN said s ON s.n = p.n LEFT JOIN served v ON v.z_sl_n = p.n;
+  md5(concat(s.digest, '/', v.digest, '/', t.digest)) AS digest
+FROM asked p LEFT JOIN own u ON u.z_sl_n = p.n LEFT JOIN said s ON s.n = p.n LEFT JOIN served v ON v.z_sl_n = p.n
+LEFT JOIN led t ON t.z_sl_n = p.n;
 
 CREATE OR REPLACE TABLE ds AS
 SELECT row_number() OVER (ORDER BY z_sl_n, ds_type, mkb)::BIGINT AS n, z_sl_n AS up_n, z_sl_n, line, ds_type, mkb
