@@ -77,7 +77,7 @@ class Fast:
             pairs.append(strict.utf8_pairs(data) if encoding != "utf-8" else (0, 0))
             end, more = end + len(data), strict.newlines(data)
             line, skipped = line + more, skipped + more
-        self.machine.shift, self.machine.lines = end - first.start(), skipped
+        self.machine.driver, self.machine.shift, self.machine.lines = parser, end - first.start(), skipped
         stream.seek(end)
         tail = stream.read(LONGEST_HEAD)
         if stream.read(1):

@@ -130,158 +130,167 @@ class Machine:
         self.watch = watch
         self.chars: list[str] = []
         self.stack: list[tuple[Plan, int, int]] = []
-        self.here: Plan | None = None
+        self.here: Plan | None = None  # the group that is open, what stood in it last, and what it has had so far
         self.last = -1
         self.seen = 0
-        self.tags = 0
+        self.leaf: Plan | None = None  # the leaf that is open, and whether it says that it is nil
+        self.nil = False
+        self.void = 0  # open elements that the layout does not know
+        self.began = False
         self.instance = False  # the prefix xsi is declared
         self.shift = 0  # bytes and lines before those that the parser counts
         self.lines = 0
-        self.finished = False
+        self.driver: Any = None
 
     def parser(self, encoding: str) -> Any:
         """A parser with the strict profile's refusals; the encoding is ours, whatever the bytes declare."""
-        parser = expat.ParserCreate(encoding)
+        parser = self.driver = expat.ParserCreate(encoding)
         parser.ordered_attributes = True
         parser.buffer_text = True
         parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
         refusals(parser, lambda: self.lines)
-        start, end = self._handlers(parser)
-        parser.StartElementHandler = start
-        parser.EndElementHandler = end
+        parser.StartElementHandler = self.start
+        parser.EndElementHandler = self.end
         parser.CharacterDataHandler = self.chars.append
+        parser.CommentHandler = self._comment
+        parser.StartCdataSectionHandler = self._cdata
         return parser
 
-    def _handlers(self, parser: Any) -> tuple[Callable[[str, list[str]], None], Callable[[str], None]]:
-        """The handlers as closures: they run for every tag and are the whole cost of this way of reading."""
-        chars, stack, watch = self.chars, self.stack, self.watch
-        leaf: Plan | None = None
-        nil = False
-        void = 0
+    def line(self) -> int:
+        """The line of the document where the parser is."""
+        return int(self.driver.CurrentLineNumber) + self.lines
 
-        def start(name: str, attributes: list[str]) -> None:
-            nonlocal leaf, void, nil
-            here = self.here
-            if chars:
-                text(here)
-            if void or leaf is not None or here is None:
-                leave(name, attributes)
-                return
-            kid = here.kids.get(name)
-            if kid is None:
-                stray(here, name)
-                void = 1
-                return
-            rank = kid.rank
-            if rank > self.last or (rank == self.last and not kid.most):
-                self.last = rank
-            elif not here.free:
-                if self.seen >> rank & 1 and kid.most:
-                    watch.fault(TWICE, here, kid.one.path, "", line())
-                elif not here.loose:
-                    watch.fault(ORDER, here, kid.one.path, "", line())
-            self.seen |= 1 << rank
-            nil = bool(attributes) and self.attributes(kid, here, attributes, line())
-            if kid.judged is not None:
-                leaf = kid
-                return
-            enter(kid)
+    def at(self) -> int:
+        """The byte where what the parser is at begins."""
+        return int(self.driver.CurrentByteIndex) + self.shift
 
-        def enter(kid: Plan) -> None:
-            if len(stack) > strict.DEEPEST:
-                raise refuse("XML_LIMIT", f"line {line()}", expected=strict.DEEPEST, found=len(stack))
-            assert self.here is not None
-            stack.append((self.here, self.last, self.seen))
-            self.here, self.last, self.seen = kid.nothing() if nil else kid, -1, 0
-            if kid.one.starts_row:
-                watch.begin(kid, line(), parser.CurrentByteIndex + self.shift)
-            elif len(stack) == 1:
-                watch.part(kid, parser.CurrentByteIndex + self.shift)
+    def start(self, name: str, attributes: list[str]) -> None:
+        """A start tag; this and ``end`` run for every tag and are the whole cost of this way of reading."""
+        here = self.here
+        if self.chars:
+            self._text()
+        if self.void or self.leaf is not None or here is None:
+            self._leave(name, attributes)
+            return
+        kid = here.kids.get(name)
+        if kid is None:
+            strict.check_name(name, self.line())
+            self.watch.fault(EXTRA, here, f"{here.one.path}/{name}", "", self.line())
+            self.void = 1
+            return
+        rank = kid.rank
+        if rank > self.last or (rank == self.last and not kid.most):
+            self.last = rank
+        elif not here.free:
+            if self.seen >> rank & 1 and kid.most:
+                self.watch.fault(TWICE, here, kid.one.path, "", self.line())
+            elif not here.loose:
+                self.watch.fault(ORDER, here, kid.one.path, "", self.line())
+        self.seen |= 1 << rank
+        self.nil = bool(attributes) and self.attributes(kid, here, attributes, self.line())
+        if kid.judged is None:
+            self._enter(kid)
+            return
+        self.leaf = kid
+        if kid.one.starts_row:
+            self.watch.begin(kid, self.line(), self.at())
 
-        def end(_name: str) -> None:
-            nonlocal leaf, void, nil
-            if void:
-                void -= 1
-                chars.clear()
-                return
-            if leaf is not None:
-                one, leaf = leaf, None
-                found = "".join(chars)
-                chars.clear()
-                if len(found) > strict.LONGEST_VALUE:
-                    raise refuse("XML_LIMIT", one.one.path, expected=strict.LONGEST_VALUE, found=len(found))
-                assert one.judged is not None
-                value, rule = one.judged[found] if not nil else (None, WRONG if found else "")
-                if one.one.starts_row:
-                    watch.begin(one, line(), parser.CurrentByteIndex + self.shift)
-                if one.values is not None and one.where is not None and value is not None:
-                    one.where.append(one.rows.count)
-                    one.values.append(value)
-                if one.keys is not None and value is not None:
-                    rule = rule or (SAME_KEY if value in one.keys else "")
-                    one.keys.add(value)
-                if rule:
-                    watch.fault(rule, one, one.one.path, found, line())
-                if one.one.starts_row:
-                    watch.end(one, -1)
-                return
-            here = self.here
-            assert here is not None
-            if chars:
-                text(here)
-            missing = here.needed & ~self.seen
-            if missing:
-                for kid in here.kids.values():
-                    if missing >> kid.rank & 1:
-                        watch.fault(MISSING, here, kid.one.path, "", line())
-            if here.one.starts_row:
-                watch.end(here, parser.CurrentByteIndex + self.shift)
-            elif len(stack) == 1:
-                watch.part_end(here, parser.CurrentByteIndex + self.shift)
-            if stack:
-                self.here, self.last, self.seen = stack.pop()
-            else:
-                self.here, self.finished = None, True
+    def end(self, _name: str) -> None:
+        """An end tag."""
+        leaf = self.leaf
+        if self.void:
+            self.void -= 1
+            self.chars.clear()
+        elif leaf is not None:
+            self.leaf = None
+            found = "".join(self.chars)
+            self.chars.clear()
+            self._value(leaf, found)
+        else:
+            self._exit()
 
-        def leave(name: str, attributes: list[str]) -> None:
-            """Anything but a known child of a group: the root, or what stands within a leaf or a stray."""
-            nonlocal void
-            strict.check_name(name, line())
-            if self.here is None:
-                if name != self.layout.root.name:
-                    raise refuse("XML_SCHEMA", f"line {line()}", expected=self.layout.root.name)
-                self.here = self.plan
-                self.tags = 1
-                self.attributes(self.plan, self.plan, attributes, line())
-                if self.plan.one.starts_row:
-                    watch.begin(self.plan, line(), parser.CurrentByteIndex + self.shift)
-                return
-            if len(stack) + void > strict.DEEPEST:
-                raise refuse("XML_LIMIT", f"line {line()}", expected=strict.DEEPEST, found=len(stack) + void)
-            if not void and leaf is not None:
-                watch.fault(EXTRA, leaf, f"{leaf.one.path}/{name}", "", line())
-            strict.check_names(attributes[::2], attributes[1::2], line())
-            void += 1
+    def _value(self, leaf: Plan, found: str) -> None:
+        if len(found) > strict.LONGEST_VALUE:
+            raise refuse("XML_LIMIT", leaf.one.path, expected=strict.LONGEST_VALUE, found=len(found))
+        assert leaf.judged is not None
+        value, rule = leaf.judged[found] if not self.nil else (None, WRONG if found else "")
+        if value is not None:
+            if leaf.values is not None and leaf.where is not None:
+                leaf.where.append(leaf.rows.count)
+                leaf.values.append(value)
+            if leaf.keys is not None:
+                rule = rule or (SAME_KEY if value in leaf.keys else "")
+                leaf.keys.add(value)
+        if rule:
+            self.watch.fault(rule, leaf, leaf.one.path, found, self.line())
+        if leaf.one.starts_row:
+            self.watch.end(leaf, -1)
 
-        def stray(here: Plan, name: str) -> None:
-            strict.check_name(name, line())
-            watch.fault(EXTRA, here, f"{here.one.path}/{name}", "", line())
+    def _enter(self, kid: Plan) -> None:
+        """A group begins."""
+        if len(self.stack) > strict.DEEPEST:
+            raise refuse("XML_LIMIT", f"line {self.line()}", expected=strict.DEEPEST, found=len(self.stack))
+        assert self.here is not None
+        self.stack.append((self.here, self.last, self.seen))
+        self.here, self.last, self.seen = kid.nothing() if self.nil else kid, -1, 0
+        if kid.one.starts_row:
+            self.watch.begin(kid, self.line(), self.at())
+        elif len(self.stack) == 1:
+            self.watch.part(kid, self.at())
 
-        def text(here: Plan | None) -> None:
-            """Text where only elements may be; within a leaf that has a child, or within a stray, it is lost."""
-            if not void and leaf is None and here is not None and here.one.type != "mixed" and not blank(chars):
-                raise refuse("XML_MIXED", f"line {line()}")
-            chars.clear()
+    def _exit(self) -> None:
+        """A group ends."""
+        here = self.here
+        assert here is not None
+        if self.chars:
+            self._text()
+        missing = here.needed & ~self.seen
+        if missing:
+            for kid in here.kids.values():
+                if missing >> kid.rank & 1:
+                    self.watch.fault(MISSING, here, kid.one.path, "", self.line())
+        if here.one.starts_row:
+            self.watch.end(here, self.at())
+        elif len(self.stack) == 1:
+            self.watch.part_end(here, self.at())
+        if self.stack:
+            self.here, self.last, self.seen = self.stack.pop()
+        else:
+            self.here = None
 
-        def line() -> int:
-            return int(parser.CurrentLineNumber) + self.lines
+    def _leave(self, name: str, attributes: list[str]) -> None:
+        """Anything but a child of a group: the root, or what stands within a leaf or an unknown element."""
+        strict.check_name(name, self.line())
+        if not self.began:
+            if name != self.layout.root.name:
+                raise refuse("XML_SCHEMA", f"line {self.line()}", expected=self.layout.root.name)
+            self.here, self.began = self.plan, True
+            self.attributes(self.plan, self.plan, attributes, self.line())
+            if self.plan.one.starts_row:
+                self.watch.begin(self.plan, self.line(), self.at())
+            return
+        if len(self.stack) + self.void > strict.DEEPEST:
+            raise refuse("XML_LIMIT", f"line {self.line()}", expected=strict.DEEPEST, found=len(self.stack) + self.void)
+        if not self.void and self.leaf is not None:
+            self.watch.fault(EXTRA, self.leaf, f"{self.leaf.one.path}/{name}", "", self.line())
+        strict.check_names(attributes[::2], attributes[1::2], self.line())
+        self.void += 1
 
-        def inside() -> bool:
-            return leaf is not None
+    def _text(self) -> None:
+        """Text where only elements may be; within a leaf that has a child, or within a stray, it is lost."""
+        group = not self.void and self.leaf is None and self.here is not None and self.here.one.type != "mixed"
+        if group and not blank(self.chars):
+            raise refuse("XML_MIXED", f"line {self.line()}")
+        self.chars.clear()
 
-        parser.CommentHandler = _inside_value(inside, line)
-        parser.StartCdataSectionHandler = _cdata(inside, chars, line)
-        return start, end
+    def _comment(self, _text: str) -> None:
+        if self.leaf is not None:
+            raise refuse("XML_MIXED", f"line {self.line()}")
+
+    def _cdata(self) -> None:
+        """CDATA is text like other text where it is the whole value."""
+        if self.leaf is None or self.chars:
+            raise refuse("XML_MIXED", f"line {self.line()}")
 
     def attributes(self, plan: Plan, above: Plan, attributes: list[str], line: int) -> bool:
         """Refuse or report attributes of an element that is about to begin; whether it says that it is nil."""
@@ -320,24 +329,6 @@ _NOT_BLANK = re.compile(r"[^ \t\r\n]")
 def blank(chars: list[str]) -> bool:
     """Whether these texts are white space only."""
     return not any(_NOT_BLANK.search(one) for one in chars)
-
-
-def _inside_value(inside: Callable[[], bool], line: Callable[[], int]) -> Callable[[str], None]:
-    def comment(_text: str) -> None:
-        if inside():
-            raise refuse("XML_MIXED", f"line {line()}")
-
-    return comment
-
-
-def _cdata(inside: Callable[[], bool], chars: list[str], line: Callable[[], int]) -> Callable[[], None]:
-    """CDATA is text like other text where it is the whole value."""
-
-    def cdata() -> None:
-        if not inside() or chars:
-            raise refuse("XML_MIXED", f"line {line()}")
-
-    return cdata
 
 
 def refusals(parser: Any, before: Callable[[], int]) -> None:
