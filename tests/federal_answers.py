@@ -18,6 +18,7 @@ from oms_batch.intake import names
 from oms_batch.reply import federal
 from oms_batch.reply.answers import Ask, Part
 from oms_batch.reply.marks import Codes, RuleText, Texts
+from oms_batch.ruledata import RuleData
 from tests.federal_documents import PROFILE, Pair
 
 XSD = os.environ.get("OMS_REFERENCE_DATA", "") + "/xsd"
@@ -51,9 +52,9 @@ AT = datetime(2026, 2, 5, 7, 30, tzinfo=UTC)
 PAYER = Payer("76001", "76001", "1027600000405", "Пример", "insurer", date(2011, 1, 1), None)
 
 
-def profile(combine: str = "sum") -> Profile:
+def profile(combine: str, rules: RuleData | None) -> Profile:
     """The federal profile, with what counts of several decisions."""
-    return Profile(PROFILE.id, {**PROFILE.data, "final": {"combine": combine}}, PROFILE.rules)
+    return Profile(PROFILE.id, {**PROFILE.data, "final": {"combine": combine}}, rules or PROFILE.rules)
 
 
 def answer(
@@ -67,6 +68,7 @@ def answer(
     payer: Payer | None = None,
     combine: str = "sum",
     encoding: str = "windows-1251",
+    rules: RuleData | None = None,
 ) -> tuple[bytes, bytes, Part]:
     """Both documents of the answer, and what they come to."""
     made: dict[str, bytes] = {}
@@ -84,7 +86,7 @@ def answer(
         keep=keep,
         mark=mark,
         payer=payer,
-        profile=profile(combine),
+        profile=profile(combine, rules),
         texts=TEXTS,
         codes=CODES,
         received_at=AT,

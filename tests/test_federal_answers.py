@@ -6,6 +6,7 @@ import io
 import os
 import re
 from decimal import Decimal
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -19,6 +20,7 @@ from oms_batch.reply.federal_tree import inside, put
 from oms_batch.ruledata import RuleData
 from tests.federal_answers import PAYER, accepted_by, answer, needs_schemas, parsed
 from tests.federal_documents import (
+    PROFILE,
     Account,
     Pair,
     documents,
@@ -135,6 +137,15 @@ def test_each_ground_is_a_sanction_and_the_money_stands_on_the_leading_one() -> 
     assert comment is not None and len(comment) == 250 and comment.endswith("…")
 
 
+def test_a_fund_that_takes_no_sanction_of_nothing_gets_the_leading_one_only(tmp_path: Path) -> None:
+    own = PROFILE.rules.read("federal/answers.toml").decode("utf-8").replace('others = "zero"', 'others = "none"')
+    (tmp_path / "federal").mkdir()
+    (tmp_path / "federal" / "answers.toml").write_text(own, "utf-8")
+    pair, con = judged()
+    main, _persons, _part = answer(con, pair, rules=RuleData(str(tmp_path)))
+    assert [one.text for one in parsed(main).iter("S_OSN")] == ["211", "221"]
+
+
 def test_only_the_case_at_fault_is_named_and_all_of_them_where_it_is_the_account() -> None:
     pair, con = judged(accounts=[Account(1, (100, 200)), Account(2, (300, 400))])
     con.execute("DELETE FROM verdicts; DELETE FROM findings")
@@ -245,6 +256,18 @@ def test_sums_add_up_to_the_kopeck(rows: list[tuple[int, int, bool]], stage: str
         right = "1" if sump == sumv and not account.findall("SANK") else "3" if 0 < sump < sumv else "2"
         assert account.findtext("OPLATA") == right
     assert {one.text for one in tree.iter("ID_PAC")} == {one.text for one in parsed(persons).iter("ID_PAC")}
+
+
+def test_the_parts_of_a_split_hold_every_account_and_person_once() -> None:
+    pair = documents([Account(n, (n * 100,), n // 2) for n in range(1, 9)])
+    con = tables_of(pair)
+    verdict(con, *((n, False, None, None, None, 0, f"7600{n % 3}") for n in range(1, 9)))
+    parts = [answer(con, pair, keep=f"v.payer = '7600{n}'", mark=False) for n in range(3)]
+    assert sorted(one for main, _persons, _part in parts for one in accounts(main)) == sorted(accounts(pair.main))
+    for main, persons, _part in parts:
+        named = {one.text for one in parsed(persons).iter("ID_PAC")}
+        assert named == {one.text for one in parsed(main).iter("ID_PAC")}
+    assert sum(part.claimed for _main, _persons, part in parts) == 3600
 
 
 def test_the_same_answer_is_the_same_bytes() -> None:

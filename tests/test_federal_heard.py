@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import duckdb
 
+from oms_batch.judge import books
 from tests.federal_documents import PROFILE, Account, Pair, documents, tables_of
 
 HEARD = PROFILE.rules.read("federal/heard.sql").decode("utf-8")
 
 
 def heard(con: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
+    books.load_books(con, PROFILE.rules, PROFILE.id, ["defects"])
     return con.execute(f"SELECT z_sl_n, rank, kod, rule FROM ({HEARD}) ORDER BY z_sl_n, rank, n").fetchall()
 
 

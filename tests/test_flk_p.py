@@ -257,7 +257,7 @@ def test_faults_of_a_protocol_are_heard_over_the_register_that_was_sent(generati
         faults[0] = replace(faults[0], account="")
     con = tables_of(pair, (f"FLK_P:{generation}", written(generation, *faults)))
     assert paid(con) == [(1, "1", 12550), (2, "2", 0), (3, "2", 0)]
-    assert [row[:2] for row in heard(con)] == [(2, 5), (3, 5)]
+    assert [row[:3] for row in heard(con)] == [(2, 5, "207"), (3, 5, "207")]
 
 
 def test_an_empty_protocol_accepts_and_one_without_records_refuses_all() -> None:
