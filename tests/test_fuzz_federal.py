@@ -22,6 +22,7 @@ from oms_batch.formats.elements import Layout
 from oms_batch.formats.federal_sink import MIXED
 from oms_batch.formats.reading import ReadLimits
 from oms_batch.ruledata import RuleData
+from tests.federal_documents import Account, Pair, documents, tables_of
 from tests.oracle import from_layout, generate
 from tests.oracle.change_trees import mutated
 from tests.oracle.mutate import CHANGES, spoil
@@ -174,3 +175,12 @@ def test_a_spoiled_document_is_refused_or_read_as_lxml_reads_it(name: str, monke
     assert {one for one in seen if one.isupper()} <= CODES
     assert seen["read"]
     assert seen["read with findings"]
+
+
+def test_a_fault_inside_a_leaf_that_repeats_stands_in_its_own_row() -> None:
+    pair = documents([Account(1)])
+    tel = b"<TEL>1</TEL>"
+    persons = pair.persons.replace(b"<ID_PAC>P1</ID_PAC>", b"<ID_PAC>P1</ID_PAC><DOST>1</DOST><DOST>2<B/></DOST>" + tel)
+    found = tables_of(Pair(pair.main, persons, pair.name, "H"))
+    rows = found.execute("SELECT unit, n, element FROM findings ORDER BY ALL").fetchall()
+    assert ("l_dost", 2, "PERS_LIST/PERS/DOST/B") in rows
