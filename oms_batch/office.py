@@ -19,7 +19,7 @@ from oms_batch import clock, requests
 from oms_batch.desk import build, corrections, explain, invoice, refused, resubmit, sums
 from oms_batch.desk.wire import kopecks, load_wire
 from oms_batch.errors import Problem, Refusal, WrongState
-from oms_batch.exchange import MO, ROLES
+from oms_batch.exchange import MO, ROLES, Hop
 from oms_batch.i18n import _
 from oms_batch.intake import names
 from oms_batch.model import NamedFile
@@ -219,12 +219,19 @@ def _sent(site: Site, register: str) -> str:
 # ---- invoices ------------------------------------------------------------------------------------
 
 
+def _accepted_in(site: Site) -> Hop:
+    """The answer to the MO by which accounts are first accepted: invoices stand on its sums."""
+    buckets = site.profile.buckets
+    return next(line for line in site.profile.hops if line.receiver == MO and buckets.get(line.passed) == "accepted_5")
+
+
 def accepted_rows(site: Site, register: str, payer: str) -> list[dict[str, Any]] | None:
     """Accounts and kopecks of the file of accepted accounts, by conditions of care; ``None``: it is not in yet."""
-    line = next(line for line in site.profile.hops if line.receiver == MO and line.with_ and line.passed)
+    line = _accepted_in(site)
     if ledger.find_file(site.ledger, register, line.stage, payer, "in") is None:
         return None
-    states = [state for state, bucket in site.profile.buckets.items() if bucket in ("accepted_5", "refused_2")]
+    # what was refused after it had been accepted stood in that file too
+    states = sorted({line.passed, *site.profile.life[line.passed]})
     return ledger.sums_by_care(site.ledger, register, payer, states)
 
 
@@ -265,7 +272,7 @@ def invoices(site: Site, register: str = "", payer: str = "", number: str = "") 
 
 def _ready(site: Site, register: str, payer: str) -> list[tuple[str, str]]:
     """(register, letter) pairs for which the file of accepted accounts is in; none at all is ``STAGE_ORDER``."""
-    line = next(line for line in site.profile.hops if line.receiver == MO and line.with_ and line.passed)
+    line = _accepted_in(site)
     found = [
         (row["register"], row["payer"])
         for row in ledger.files_of(site.ledger, line.stage, "in")
@@ -283,7 +290,7 @@ def _ready(site: Site, register: str, payer: str) -> list[tuple[str, str]]:
 
 
 def _register_name(site: Site, register: str, payer: str) -> NamedFile:
-    line = next(line for line in site.profile.hops if line.receiver == MO and line.with_ and line.passed)
+    line = _accepted_in(site)
     found = ledger.find_file(site.ledger, register, line.stage, payer, "in")
     assert found is not None
     return names.identify(found["name"], site.profile)
@@ -294,7 +301,8 @@ def sum_table(site: Site, register: str) -> sums.SumTable:
     rows: list[dict[str, Any]] = []
     for name, letter in _ready(site, register, ""):
         rows += [{**row, "payer": letter} for row in accepted_rows(site, name, letter) or []]
-    period = f"{register.split('-')[2][:4]}-{register.split('-')[2][4:]}"
+    month = register.rsplit("-", 2)[1]
+    period = f"{month[:4]}-{month[4:]}"
     return sums.tally(site.profile, register, period, site.settings.own.name, rows, clock.today())
 
 
