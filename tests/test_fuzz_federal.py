@@ -121,11 +121,11 @@ def agrees(data: bytes, layout: Layout, found: Tables, where: str) -> None:
     assert ours_doubled - doubled == {one["element"] for one in read if one["rule"] == SAME_KEY} - doubled, where
 
 
-def ways(data: bytes, layout: Layout, con: duckdb.DuckDBPyConnection, where: str) -> str:
+def ways(data: bytes, layout: Layout, con: duckdb.DuckDBPyConnection, where: str, both: bool = True) -> str:
     """What comes of a document; both ways of reading give one answer."""
     answers: list[Any] = []
     outcome = ""
-    for limits in WAYS:
+    for limits in WAYS if both else WAYS[1:]:
         con.execute("CREATE SCHEMA work; USE work")
         try:
             with bounded(where):
@@ -137,7 +137,7 @@ def ways(data: bytes, layout: Layout, con: duckdb.DuckDBPyConnection, where: str
             outcome = refusal.code
         finally:
             con.execute("USE main; DROP SCHEMA work CASCADE")
-    assert answers[0] == answers[1], where
+    assert answers[0] == answers[-1], where
     if outcome:
         assert [one.rule for one in federal_document.verdict(io.BytesIO(data), layout)] == [outcome], where
         return outcome
@@ -166,11 +166,11 @@ def spoiled(schema: Schema, number: int) -> bytes:
 def test_a_spoiled_document_is_refused_or_read_as_lxml_reads_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(federal_xml, "SMALL", 0)  # else the arrays would have nothing to do
     layout = elements.load(RULES, "federal", name)
-    schema, con = from_layout.model(layout), duckdb.connect()
+    schema, con = from_layout.model(layout), duckdb.connect(config={"threads": 1})
     seen: Counter[str] = Counter()
     with slim():
         for number in range(times(12, len(LAYOUTS))):
-            seen[ways(spoiled(schema, number), layout, con, f"{name} {number}")] += 1
+            seen[ways(spoiled(schema, number), layout, con, f"{name} {number}", number % 3 == 0)] += 1
     print(name, dict(seen.most_common()))
     assert {one for one in seen if one.isupper()} <= CODES
     assert seen["read"]

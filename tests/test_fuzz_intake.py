@@ -60,7 +60,7 @@ def test_a_spoiled_packet_is_refused_or_taken_in(kind: str, monkeypatch: pytest.
                 zip((f"{name}.XML", f"{persons}.XML"), spoiled(pair, chance) if number else pair, strict=True)
             )
             data = change_zip.packed(members, 2) if number % 4 < 3 else change_zip.mutated(members, chance)
-            with duckdb.connect() as con:
+            with duckdb.connect(config={"threads": 1}) as con:
                 try:
                     with bounded(f"{kind} {number}"):
                         read_register(io.BytesIO(data), len(data), named, PROFILE, con, limits=LIMITS)
