@@ -65,8 +65,8 @@ def _operators(named: NamedFile, settings: Settings, profile: Profile) -> Route:
             return Route(hop, "in", partner)
     for party in own_parties(named, settings):
         line = profile.send(named.stage, party)
-        if line is not None and party == MO:
-            if named.mo not in settings.own.mo_codes:
+        if line is not None and (party == MO or not line.source):
+            if party == MO and named.mo not in settings.own.mo_codes:
                 raise SetAside(Problem("SENDER_MISMATCH", "own"))
             return Route(line, "out", recipient(line, named, settings))
     raise refuse("ROLE_STAGE", named.suffix)
@@ -91,7 +91,9 @@ def own_parties(named: NamedFile, settings: Settings) -> tuple[str, ...]:
 def _parties(one: Party, role: str, named: NamedFile) -> tuple[str, ...]:
     party = ROLES[role]
     acts_as_payer = party in (FUND, INSURER) and named.payer in one.payer_codes
-    return (party, PAYER) if acts_as_payer else (party,)
+    # a name that tells another fund makes this one a payer at most
+    other = party == FUND and bool(one.code) and named.parts.get("fund", one.code) != one.code
+    return (*(() if other else (party,)), *((PAYER,) if acts_as_payer else ()))
 
 
 def _incoming(named: NamedFile, senders: tuple[str, ...], settings: Settings, profile: Profile) -> Hop | None:
@@ -113,6 +115,8 @@ def _owner_problem(named: NamedFile, partner: Partner, settings: Settings) -> Pr
         return Problem("SENDER_MISMATCH", partner.folder)
     if party == INSURER and named.payer not in partner.payer_codes:
         return Problem("SENDER_MISMATCH", partner.folder)
+    if party == role == FUND:  # between funds a name tells both: the one that sends is one of them
+        return None if _parties(partner, partner.role, named) else Problem("SENDER_MISMATCH", partner.folder)
     fund = partner if party == FUND else settings.own if role == FUND else None
     if fund is not None and fund.code and named.parts.get("fund", fund.code) != fund.code:
         return Problem("SENDER_MISMATCH", partner.folder)

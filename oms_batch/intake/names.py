@@ -86,6 +86,7 @@ def _parts(stem: str, profile: Profile) -> dict[str, str] | None:
     part.setdefault("stage", stage)
     part.setdefault("number", "")
     part.setdefault("payer", str(profile.data["name"]["all_payers"]))
+    part.setdefault("mm", str(profile.data["name"].get("month", "")))  # names that tell a year and no month
     for pair in profile.data["name"].get("pair", []):
         there, back = pair["values"], {value: key for key, value in pair["values"].items()}
         if pair["of"] in part:
