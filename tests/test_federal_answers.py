@@ -217,14 +217,19 @@ def test_several_decisions_count_as_the_profile_says(
     con = tables_of(pair)
     gone = min(int(Decimal(total) * 100), 12550)
     verdict(con, (1, gone == 12550, "", "3.2.2", "256", gone, "76001"))
-    con.execute("CREATE TABLE decision (xkey VARCHAR, kod VARCHAR, defect VARCHAR, withheld BIGINT)")
-    con.execute("INSERT INTO decision SELECT xkey, '255', '3.2.1', 6000 FROM z_sl")
-    con.execute("INSERT INTO decision SELECT xkey, '207', '1.4.4', 9000 FROM z_sl")
+    con.execute(
+        """CREATE TABLE decision AS SELECT xkey, '255' AS kod, '3.2.1' AS defect, 6000::BIGINT AS withheld,
+            '17/Э' AS act, '2026-02-03' AS act_day, '7600123' AS expert FROM z_sl
+        UNION ALL SELECT xkey, '207', '1.4.4', 9000, '', '', '7600123456' FROM z_sl"""
+    )
     main, _persons, part = answer(con, pair, stage="SM", combine=combine)
     tree = parsed(main)
     assert [one.text for one in tree.iter("S_SUM")] == sums
     assert [one.text for one in tree.iter("S_TIP")] == ["1", "70"]
     assert [one.text for one in tree.iter("S_OSN")] == ["207", "255"]
+    assert [one.text for one in tree.iter("NUM_ACT")] == ["HS76001M760001_26011", "17/Э"]
+    assert [one.text for one in tree.iter("DATE_ACT")] == ["2026-02-05", "2026-02-03"]
+    assert [one.text for one in tree.iter("CODE_EXP")] == ["7600123"]
     assert tree.findtext("ZAP/Z_SL/SANK_IT") == total
     assert tree.findtext("SCHET/SANK_MEK") == mek
     assert tree.findtext("SCHET/SANK_EKMP") == ekmp

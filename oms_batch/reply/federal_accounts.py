@@ -96,10 +96,12 @@ def _carried(con: duckdb.DuckDBPyConnection) -> None:
 def _sanctions(con: duckdb.DuckDBPyConnection, texts: Texts, others: bool, combine: str) -> None:
     """One sanction per ground: that of the verdict, or each expert's decision; further rules with a sum of 0."""
     _grounds(con, texts)
-    decided = """SELECT a.n AS z_sl_n, d.kod, d.defect AS osn, least(d.withheld, a.sumv) AS own, a.gone
+    decided = """SELECT a.n AS z_sl_n, d.kod, d.defect AS osn, least(d.withheld, a.sumv) AS own, a.gone, d.act,
+            d.act_day, d.expert
         FROM answer_account a JOIN decision d ON d.xkey = a.xkey WHERE a.keep AND a.rule = '' AND a.gone > 0"""
     if not has_table(con, "decision"):
-        decided = "SELECT 0::BIGINT AS z_sl_n, '' AS kod, '' AS osn, 0::BIGINT AS own, 0::BIGINT AS gone WHERE false"
+        nothing = ", ".join(f"'' AS {name}" for name in ("kod", "osn", "act", "act_day", "expert"))
+        decided = f"SELECT 0::BIGINT AS z_sl_n, {nothing}, 0::BIGINT AS own, 0::BIGINT AS gone WHERE false"
     # several decisions: each says its own sum, cut where they would take more than the account has; with
     # "largest" only that one counts in the sums of the bill
     before = """COALESCE(sum(own) OVER (PARTITION BY z_sl_n ORDER BY own DESC, kod, osn
@@ -111,7 +113,8 @@ def _sanctions(con: duckdb.DuckDBPyConnection, texts: Texts, others: bool, combi
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE answer_sank AS
         WITH decided AS ({decided}), said AS (
-            SELECT z_sl_n, 0 AS place, '' AS rule, osn, kod, {own} AS s_sum, {counted} AS counted, own FROM decided
+            SELECT z_sl_n, 0 AS place, '' AS rule, osn, kod, {own} AS s_sum, {counted} AS counted, own, act,
+                act_day, expert FROM decided
             UNION ALL BY NAME
             SELECT a.n AS z_sl_n, 0 AS place, a.rule, a.defect AS osn, a.kod, a.gone AS s_sum, a.gone AS counted,
                 a.gone AS own
@@ -126,7 +129,8 @@ def _sanctions(con: duckdb.DuckDBPyConnection, texts: Texts, others: bool, combi
                 AS INTEGER) AS nth, s.rule, COALESCE(s.osn, '') AS osn, COALESCE(s.kod, '') AS kod,
             (SELECT arg_min(c.tip, c.place) FROM answer_control c
                 WHERE (s.rule <> '') = c.by_rule AND regexp_full_match(COALESCE(s.osn, ''), c.ground)) AS tip,
-            CAST(s.s_sum AS BIGINT) AS s_sum, CAST(s.counted AS BIGINT) AS counted
+            CAST(s.s_sum AS BIGINT) AS s_sum, CAST(s.counted AS BIGINT) AS counted, COALESCE(s.act, '') AS act,
+            COALESCE(s.act_day, '') AS act_day, COALESCE(s.expert, '') AS expert
         FROM said s"""
     )
     row = con.execute("SELECT count(*) FROM answer_sank WHERE tip IS NULL OR kod = ''").fetchone()

@@ -27,7 +27,7 @@ class Marker:
     order: tuple[str, ...]
     sanction_order: tuple[str, ...]
     sanction_name: str
-    sizes: Mapping[str, int]
+    elements: Mapping[str, Element]
     code: str
     shared: Mapping[str, str]
     texts: Texts
@@ -47,7 +47,7 @@ def marker(account: Element, sanction: Element, answers: Mapping[str, Any], ask:
         order(account),
         order(sanction),
         sanction.name,
-        {name: size(one) for name, one in sanction.kids.items()},
+        sanction.kids,
         said["code"],
         {
             "stage": ask.stage,
@@ -71,6 +71,7 @@ def told(con: duckdb.DuckDBPyConnection) -> str:
         FROM answer_account a
         LEFT JOIN (
             SELECT k.z_sl_n, list({{'nth': k.nth, 'rule': k.rule, 'kod': k.kod, 'tip': k.tip, 's_sum': k.s_sum,
+                'act': k.act, 'day': k.act_day, 'expert': k.expert,
                 'cases': COALESCE(h.cases, [])}} ORDER BY k.nth) AS sanctions
             FROM answer_sank k LEFT JOIN (
                 SELECT h.z_sl_n, h.rule, list(DISTINCT s.sl_id ORDER BY s.sl_id) AS cases
@@ -116,19 +117,27 @@ def sanction(one: Mapping[str, Any], about: Mapping[str, Any], how: Marker) -> b
         "kod": one["kod"],
         "comment": said.title if said else "",
         "cases": one["cases"] or about["cases"],
+        "act": one["act"] or how.shared["act"],
+        "day": one["day"] or how.shared["day"],
+        "expert": one["expert"],
     }
     parts: list[bytes] = []
     for name in how.sanction_order:
         value = facts.get(how.sanction.get(name, ""), "")
         values = [value] if isinstance(value, str) else value
-        size = how.sizes[name]
-        parts += [leaf(name, cut(text, size), how.encoding) for text in values if isinstance(text, str) and text]
+        fitting = (fitted(how.elements[name], text) for text in values if isinstance(text, str))
+        parts += [leaf(name, text, how.encoding) for text in fitting if text]
     return group(how.sanction_name, b"".join(parts))
 
 
-def cut(value: str, size: int) -> str:
-    """A text that fits its element; what is longer is cut with a sign that it was."""
-    return value if not size or len(value) <= size else value[: size - 1] + "…"
+def fitted(one: Element, value: str) -> str:
+    """A text that its element can hold: what is longer is cut, a code that need not be there is left out instead."""
+    longest = size(one)
+    if not longest or len(value) <= longest:
+        return value
+    if one.type == "text":
+        return value[: longest - 1] + "…"
+    return value[:longest] if one.least else ""
 
 
 def _elements(name: str, value: list[bytes] | str, encoding: str) -> list[bytes]:

@@ -18,8 +18,8 @@ from oms_batch.reply import federal_accounts
 from oms_batch.reply.answers import Ask, OpenOut, Part
 from oms_batch.reply.document import BATCH
 from oms_batch.reply.federal import MAIN, received_layout
-from oms_batch.reply.federal_marks import Marker, cut, marker, marks, told
-from oms_batch.reply.federal_shape import load_answers, size
+from oms_batch.reply.federal_marks import Marker, fitted, marker, marks, told
+from oms_batch.reply.federal_shape import load_answers
 from oms_batch.reply.federal_tree import group, leaf
 
 ENCODING = "windows-1251"
@@ -126,4 +126,4 @@ def _filled(one: Element, values: Mapping[str, Any], blocks: Mapping[str, list[b
 def _text(one: Element, value: Any) -> str:
     if one.type == "money" and isinstance(value, int):
         return roubles(value)
-    return cut(str(value), size(one))
+    return fitted(one, str(value))

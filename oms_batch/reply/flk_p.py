@@ -111,7 +111,7 @@ def _record(form: Form, record: Element, fault: Fault) -> bytes:
 
 def _code(form: Form, one: Element, fault: Fault) -> str:
     """The official number of the check, our own code, or the profile's number for all else: the first that fits."""
-    told = [fault.official, fault.code] if form.data["official"] else [fault.code]
+    told = [fault.official, fault.code]
     if not form.strict:
         return next(code for code in told if code)
     return next((code for code in told if code and _fits(one, code)), str(form.data["unknown"]))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import duckdb
 
@@ -24,7 +25,7 @@ def write(con: duckdb.DuckDBPyConnection, sources: Mapping[str, BinaryIO], open_
     layouts = [received_layout(sources[role], ask, role) for role in (MAIN, PERSONS) if role in sources]
     (member,) = ask.profile.members_of(ask.stage)
     with open_out(name_of(member, ask.told.parts)) as out:
-        rows = faults(con, ask.texts, layouts, ask.keep, form.data["severities"])
+        rows = faults(con, ask.texts, layouts, ask.keep, form.data)
         for piece in document(form, ask.named.stem, ask.told.stem, rows):
             out.write(piece)
     row = con.execute(
@@ -40,24 +41,26 @@ def faults(
     con: duckdb.DuckDBPyConnection,
     texts: Texts,
     layouts: Sequence[Layout],
-    keep: str = "true",
-    severities: Sequence[str] = ("reject",),
+    keep: str,
+    data: Mapping[str, Any],
 ) -> Iterator[Fault]:
     """Faults in document order: those of the register first, then by record; ``layouts`` name the elements.
 
-    A fault of a person stands once, in the first of his records.
+    ``data`` is that of the form: which severities are told, what an official number looks like, elements of
+    columns that the layout does not have. A fault of a person in L stands once, in the first of his records.
     """
-    con.execute(_select(con, layouts[0], keep), {"severities": list(severities)})
+    official = re.compile(data["official"])
+    con.execute(_select(con, layouts[0], keep), {"severities": list(data["severities"])})
     known: dict[str, tuple[str, str]] = {}
     while batch := con.fetchmany(BATCH):
         for rule, element, value, bill, record, person, account, case, service in batch:
             if element not in known:
-                known[element] = place_of(element, layouts)
+                known[element] = place_of(data["elements"].get(element, element), layouts)
             told = texts.rule(rule)
             field, base = known[element]
             yield Fault(
                 code=rule,
-                official=told.official[0] if told.official else "",
+                official=next((one for one in told.official if official.fullmatch(one)), ""),
                 field=field,
                 value=value,
                 bill=bill,

@@ -53,10 +53,17 @@ def _still_passed(bench: Bench, line: Hop) -> None:
 def _apply(bench: Bench, decisions: list[dict[str, Any]]) -> None:
     """Decisions of experts over the verdicts: several on one account count together, never above its sum."""
     con = bench.con
-    con.execute("CREATE OR REPLACE TABLE decision (xkey VARCHAR, kod VARCHAR, defect VARCHAR, withheld BIGINT)")
+    con.execute(
+        """CREATE OR REPLACE TABLE decision (xkey VARCHAR, kod VARCHAR, defect VARCHAR, withheld BIGINT, act VARCHAR,
+        act_day VARCHAR, expert VARCHAR)"""
+    )
     if decisions:
-        rows = [[row["xkey"], row["kod"], row["defect"], int(row["withheld"])] for row in decisions]
-        con.executemany("INSERT INTO decision VALUES (?, ?, ?, ?)", rows)
+        act = ("act_no", "act_date", "expert")
+        rows = [
+            [row["xkey"], row["kod"], row["defect"], int(row["withheld"]), *(row.get(name, "") for name in act)]
+            for row in decisions
+        ]
+        con.executemany("INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     combine = {"sum": "sum", "largest": "max"}[bench.profile.data["final"]["combine"]]
     con.execute(
         f"""UPDATE verdicts SET
