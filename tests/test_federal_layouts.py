@@ -17,7 +17,7 @@ from oms_batch.formats.element_values import LONG, MISSING, NOT_ALLOWED, OUTSIDE
 from oms_batch.formats.elements import Layout
 from oms_batch.formats.federal_document import verdict
 from oms_batch.ruledata import RuleData
-from tests import make_layouts
+from tests import layout_sources, make_layouts
 
 RULES = RuleData()
 DATA = os.environ.get("OMS_REFERENCE_DATA", "")
@@ -142,13 +142,13 @@ def test_the_tables_are_those_that_the_sources_give(profile: str, tmp_path: Path
     ("profile", "row"), FROM_SCHEMAS, ids=lambda one: one if isinstance(one, str) else one["source"]
 )
 def test_a_layout_has_the_elements_of_its_schema_in_their_order(profile: str, row: dict[str, str]) -> None:
-    def same(ours: elements.Element, theirs: make_layouts.Element) -> int:
+    def same(ours: elements.Element, theirs: layout_sources.Element) -> int:
         assert ours.name == theirs.name
         assert list(ours.kids) == [kid.name for kid in theirs.kids], ours.path
         return 1 + sum(same(kid, other) for kid, other in zip(ours.kids.values(), theirs.kids, strict=True))
 
     found = layout(profile, f"{row['type']}:{row['id']}")
-    assert same(found.root, make_layouts.read_schema(Path(DATA) / row["source"])) == len(found.elements)
+    assert same(found.root, layout_sources.read_schema(Path(DATA) / row["source"])) == len(found.elements)
 
 
 @needs_data

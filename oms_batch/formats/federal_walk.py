@@ -273,6 +273,7 @@ class Machine:
             raise refuse("XML_LIMIT", f"line {self.line()}", expected=strict.DEEPEST, found=len(self.stack) + self.void)
         if not self.void and self.leaf is not None:
             self.watch.fault(EXTRA, self.leaf, f"{self.leaf.one.path}/{name}", "", self.line())
+            self.nil = True  # its own text is no value any more, and no second fault
         strict.check_names(attributes[::2], attributes[1::2], self.line())
         self.void += 1
 

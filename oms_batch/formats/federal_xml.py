@@ -148,6 +148,7 @@ def sniff(stream: BinaryIO, encodings: tuple[str, ...] = ENCODINGS) -> dict[str,
     parser = expat.ParserCreate(encoding)
 
     def start(name: str, _attributes: dict[str, str]) -> None:
+        strict.check_name(name, parser.CurrentLineNumber)
         path.append(name)
         leaf[0] = True
         chars.clear()
