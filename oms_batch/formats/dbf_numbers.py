@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -45,11 +44,11 @@ Ints = npt.NDArray[np.int64]
 def _days() -> npt.NDArray[np.int32]:
     """(year - FIRST_YEAR) * 512 + month * 32 + day → days since 1970-01-01."""
     found = np.full((LAST_YEAR - FIRST_YEAR + 1) * 512, NO_DAY, dtype=np.int32)
-    start = np.datetime64(f"{FIRST_YEAR}-01-01").astype(np.int64)
-    end = np.datetime64(f"{LAST_YEAR}-12-31").astype(np.int64)
-    for day in range(int(start), int(end) + 1):
-        one = date.fromordinal(day + 719_163)
-        found[(one.year - FIRST_YEAR) * 512 + one.month * 32 + one.day] = day
+    days = np.arange(f"{FIRST_YEAR}-01-01", f"{LAST_YEAR + 1}-01-01", dtype="datetime64[D]")
+    months = days.astype("datetime64[M]")
+    day = (days - months).astype(np.int64) + 1
+    since = months.astype(np.int64) - (FIRST_YEAR - 1970) * 12  # months since the first of the table
+    found[since // 12 * 512 + (since % 12 + 1) * 32 + day] = days.astype(np.int64)
     return found
 
 
