@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from oms_batch import clock, homes
+from oms_batch import clock, homes, office
 from oms_batch.doors import demo, side_tables
 from oms_batch.errors import WrongState
 from oms_batch.formats.dbf_gate import Column
@@ -52,6 +52,18 @@ def test_the_fund_has_the_insurers_report(month: Played) -> None:
     assert kept
     with zipfile.ZipFile(kept[0]) as archive:
         assert sorted(archive.namelist()) == ["RQ1Y.109", "SQ1Y.109"]
+
+
+@pytest.mark.slow
+def test_the_desk_explains_refusals_by_the_codes_of_the_exchange(month: Played) -> None:
+    folder, _proofs, _told = month
+    with open_site(str(folder / "mo")) as site:
+        rows = {row.rule: row for row in office.refused_list(site) if row.payer == "Q1"}
+        papers = office.invoices(site)
+    assert {"E1", "DL", "H8", "UM"} <= set(rows)
+    title = PROFILE.rules.toml("moscow/form/F_77_0010_special_case_of_patient.toml")["title"]
+    assert rows["E1"].message == title
+    assert {paper.number for paper, _path in papers} >= {"1910-Q1"}
 
 
 @pytest.mark.slow

@@ -101,8 +101,15 @@ def _joined(rows: list[dict[str, str]]) -> dict[str, str]:
 
 
 def rule_titles(profile: Profile) -> dict[str, Explanation]:
-    """Rule code → its explanation, for lists that name many codes."""
-    return {one.code: one for one in _rules(profile)}
+    """Rule code, or the official number by which another party names the check → its explanation; the first wins."""
+    found: dict[str, Explanation] = {}
+    rules = list(_rules(profile))
+    for one in rules:
+        found.setdefault(one.code, one)
+    for one in rules:
+        for number in one.official:
+            found.setdefault(number, one)
+    return found
 
 
 def as_lines(one: Explanation, labels: Mapping[str, str]) -> list[tuple[str, str]]:
