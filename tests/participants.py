@@ -33,13 +33,15 @@ class Exchange:
     names: tuple[str, ...] = ("mo", "tfoms", "smo-p")
     options: Mapping[str, Any] = field(default_factory=dict)
     profile: Profile = field(default_factory=lambda: load_profile("yaroslavl"))
+    parties: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: PARTIES)
 
     def __post_init__(self) -> None:
         chosen = {"settle_seconds": 0, "give_up_minutes": 1, "isolate": False, "workers": 1, **self.options}
+        chosen["profile"] = self.profile.id
         for name in self.names:
-            own = {key: value for key, value in PARTIES[name].items() if key != "role"}
-            others = [{"folder": other, **PARTIES[other]} for other in self.names if other != name]
-            homes.init(str(self.root / name), PARTIES[name]["role"], own=own, partners=others, **chosen)  # type: ignore[arg-type]
+            own = {key: value for key, value in self.parties[name].items() if key != "role"}
+            others = [{"folder": other, **self.parties[other]} for other in self.names if other != name]
+            homes.init(str(self.root / name), self.parties[name]["role"], own=own, partners=others, **chosen)  # type: ignore[arg-type]
 
     @contextmanager
     def at(self, name: str) -> Iterator[Site]:
