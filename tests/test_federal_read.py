@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
+from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
 
@@ -359,6 +361,52 @@ def test_a_version_of_which_only_names_are_known_is_read_with_warnings() -> None
     con = duckdb.connect()
     read({"main": changed("<DATE_Z_1>2026-01-12<", "<DATE_Z_1>12.01.2026<", data)}, con)
     assert ("S.00.0030", "reject") in {(one[0], one[8]) for one in findings(con)}
+
+
+# ---- real samples ----------------------------------------------------------------------------------------
+
+DATA = os.environ.get("OMS_REFERENCE_DATA", "")
+
+
+@pytest.mark.skipif(
+    not os.path.isdir(DATA + "/samples"), reason="OMS_REFERENCE_DATA is not set: no real sample is read"
+)
+@pytest.mark.parametrize(
+    ("profile", "layout", "sample", "faults"),
+    [
+        ("federal", "H:from_mo", "federal/H_VALID.XML", 0),
+        ("federal", "C:from_mo", "federal/C_VALID.XML", 0),
+        ("federal", "T:from_mo", "federal/T_VALID.XML", 0),
+        ("federal", "D:from_mo", "federal/D_VALID_08_2021.XML", 0),
+        ("mtr", "L:from_mo", "mtr/PatientD21K2.xml", 0),
+        ("mtr", "H:from_mo", "mtr/RegisterD21K2.xml", 2),  # it has FILENAME1 where its own schema has FILENAME
+    ],
+)
+def test_real_samples_come_out_with_all_their_rows_and_sums(
+    profile: str, layout: str, sample: str, faults: int
+) -> None:
+    of = dataclasses.replace(PROFILE, id=profile)
+    con = duckdb.connect()
+    with open(f"{DATA}/samples/{sample}", "rb") as stream:
+        result = federal_xml.read_members({"main": stream}, {"main": layout}, of, con)
+        tree = etree.parse(stream.name)
+    assert con.execute("SELECT count(*) FROM findings WHERE severity = 'reject'").fetchall() == [(faults,)]
+    for table, tag in (
+        ("zap", "ZAP"),
+        ("z_sl", "ZAP/Z_SL"),
+        ("sluch", "SLUCH"),
+        ("sl", "SL"),
+        ("usl", "USL"),
+        ("l_pers", "PERS"),
+    ):
+        assert result.rows.get(table, 0) == len(tree.findall(f".//{tag}")), table
+    for table, column, tag in (
+        ("usl", "sumv_usl", "SUMV_USL"),
+        ("z_sl", "sumv", "Z_SL/SUMV"),
+        ("sluch", "sumv", "SLUCH/SUMV"),
+    ):
+        expected = sum(int(Decimal(one.text or "0") * 100) for one in tree.findall(f".//{tag}"))
+        assert con.execute(f"SELECT coalesce(sum({column}), 0) FROM {table}").fetchall() == [(expected,)], table
 
 
 # ---- heads ---------------------------------------------------------------------------------------------
