@@ -16,7 +16,7 @@ from datetime import date
 from typing import Any
 
 from oms_batch import clock, requests
-from oms_batch.desk import build, corrections, explain, invoice, refused, resubmit, sums
+from oms_batch.desk import build, corrections, dbf_again, explain, invoice, refused, resubmit, sums
 from oms_batch.desk.wire import kopecks, load_wire
 from oms_batch.errors import Problem, Refusal, WrongState
 from oms_batch.exchange import MO, ROLES, Hop
@@ -24,7 +24,7 @@ from oms_batch.i18n import _
 from oms_batch.intake import names
 from oms_batch.model import NamedFile
 from oms_batch.site import Site
-from oms_batch.stages import fragments
+from oms_batch.stages import billed_again, fragments
 from oms_batch.store import fsio, ledger
 
 SOURCE = "source"  # the "field" of a correction that takes the whole case anew from the MIS
@@ -61,10 +61,13 @@ def correct(site: Site, account: str, changes: Sequence[tuple[str, str]], who: s
     A field that does not exist or a value that does not fit is refused now (``WrongState``, ``Refusal``).
     """
     row = one_refused(site, account)
-    wire = load_wire(site.profile)
     fixed = site.rules.toml(f"{site.profile.id}/desk.toml")["corrections"]["fixed"]
+    wire = None if billed_again.in_tables(site.profile) else load_wire(site.profile)
     for field, value in changes:
-        corrections.check(field, value, wire, fixed)
+        if wire is None:
+            dbf_again.check_field(field, value, site.profile, fixed)
+        else:
+            corrections.check(field, value, wire, fixed)
     for field, value in changes:
         path = _keep(site, json.dumps({"field": field, "value": value}, ensure_ascii=False).encode())
         ledger.correct(site.ledger, row["id"], field, path, who, why, _refused_states(site))
@@ -162,6 +165,21 @@ def build_register(
         )
         path = requests.pack_into_inbox(site, plain, named)
     return Built(path, report)
+
+
+def build_again(site: Site, period: str) -> list[Built]:
+    """Archives of the accounts on the list, into the inbox, where such accounts go by archives of their own."""
+    made = []
+    with fsio.scratch_folder(str(site.home.tmp)) as folder:
+        for one in billed_again.archives(
+            site.ledger, site.profile, period, lambda account: _corrections(site, account)[1], folder, clock.now()
+        ):
+            requests.name_is_free(site, one.named)
+            ledger.place_resubmissions(site.ledger, one.placed)
+            counts = one.totals.accounts, one.totals.accounts, one.totals.kopecks
+            report = build.BuildReport("", *counts, lineage=list(one.lineage))
+            made.append(Built(requests.submit(site, one.path), report))
+    return made
 
 
 def main_name(site: Site, period: str, number: str) -> NamedFile:

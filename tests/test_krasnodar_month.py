@@ -127,7 +127,7 @@ def corrections() -> dict[str, list[tuple[str, str]]]:
         key["sex_unknown"]: [("P.POL", "М")],
         key["sum_off_by_a_kopeck"]: [("U.SUMM", f"{right // 100}.{right % 100:02d}")],
         key["diagnosis_empty"]: [("P.MKBX", "J06.9")],
-        key["tariff_unknown"]: [("U1.KUSL", service)],
+        key["tariff_unknown"]: [("U[1].KUSL", service)],
     }
 
 
@@ -164,7 +164,7 @@ def test_a_correction_of_a_field_that_is_not_there_or_does_not_fit_is_told() -> 
     for field, value, code in (
         ("P.NOPE", "1", "FIELD_UNKNOWN"),
         ("Z.POL", "М", "FIELD_UNKNOWN"),
-        ("U9.KUSL", "1", "FIELD_UNKNOWN"),
+        ("U[9].KUSL", "1", "FIELD_UNKNOWN"),
         ("P.POL", "мужской", "VALUE_TYPE"),
         ("P.DATR", "вчера", "VALUE_TYPE"),
     ):

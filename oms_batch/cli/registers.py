@@ -16,6 +16,7 @@ from oms_batch.doors import proofs
 from oms_batch.i18n import N_, _
 from oms_batch.model import roubles
 from oms_batch.site import locked
+from oms_batch.stages import billed_again
 from oms_batch.textform import money
 from oms_batch.work import Handled
 
@@ -41,19 +42,16 @@ def register_group() -> None:
 @option("--zero", is_flag=True, help=N_("A register without accounts is meant."))
 def build(period: str, sources: tuple[str, ...], number: str, zero: bool) -> int:
     with opened() as site, locked(site):
-        made = office.build_register(site, period, sources, number=number, zero=zero)
-    report = made.report
+        if billed_again.in_tables(site.profile):  # new cases come from the MIS as archives of their own
+            built = office.build_again(site, period)
+        else:
+            built = [office.build_register(site, period, sources, number=number, zero=zero)]
     if json_wanted():
-        print_json(
-            {
-                "file": made.path,
-                "accounts": report.accounts,
-                "persons": report.persons,
-                "sum": roubles(report.kopecks),
-                "billed_again": [{"from": old, "account": new, "kind": kind} for old, new, kind in report.lineage],
-            }
-        )
-    else:
+        documents = [_built_json(made) for made in built]
+        print_json(documents[0] if len(documents) == 1 else documents)
+        return DONE
+    for made in built:
+        report = made.report
         text = _("Built: {path}: {n} accounts of {persons} persons for {sum}; billed again: {again}")
         shown = {
             "n": report.accounts,
@@ -62,8 +60,19 @@ def build(period: str, sources: tuple[str, ...], number: str, zero: bool) -> int
             "again": len(report.lineage),
         }
         click.echo(text.format(path=made.path, **shown))
-        click.echo(_("The next sweep sends it: oms-batch run --once"))
+    click.echo(_("The next sweep sends it: oms-batch run --once"))
     return DONE
+
+
+def _built_json(made: office.Built) -> dict[str, Any]:
+    report = made.report
+    return {
+        "file": made.path,
+        "accounts": report.accounts,
+        "persons": report.persons,
+        "sum": roubles(report.kopecks),
+        "billed_again": [{"from": old, "account": new, "kind": kind} for old, new, kind in report.lineage],
+    }
 
 
 def _show(handled: list[Handled]) -> None:

@@ -7,7 +7,7 @@ cut by accounts and which go along stands in ``[mark]`` and ``[again]`` of profi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from typing import BinaryIO
@@ -18,12 +18,13 @@ from oms_batch.errors import Fault, WrongState
 from oms_batch.exchange import Profile
 from oms_batch.formats import dbf_write
 from oms_batch.formats.dbf_gate import Column, check
+from oms_batch.formats.dbf_layout import load_dbf_layout
 from oms_batch.formats.members import name_of
 from oms_batch.model import NamedFile
 
 Corrections = Mapping[str, Sequence[tuple[str, str]]]
 Changes = dict[str, dict[int, dict[str, dbf_write.Value]]]
-_FIELD = re.compile(r"([A-Z])(\d*)\.([A-Z_][A-Z0-9_]*)", re.ASCII)
+_FIELD = re.compile(r"([A-Z])(?:\[(\d{1,4})\])?\.([A-Z_][A-Z0-9_]*)", re.ASCII)
 
 
 def write(
@@ -38,7 +39,7 @@ def write(
 ) -> int:
     """Write the members of the archive ``named`` (of that ``day``) with the accounts of ``keys``; their number.
 
-    ``con`` and ``sources`` are the return as it was read. A correction is ``("P.FIO", value)``, or ``("U2.KUSL",
+    ``con`` and ``sources`` are the return as it was read. A correction is ``("P.FIO", value)``, or ``("U[2].KUSL",
     value)`` for the second service; an empty value leaves the field blank. ``WrongState`` ACC_UNKNOWN for a key that
     is not there, ACC_NOT_REFUSED for an account that was not returned, FIELD_UNKNOWN for a field that is not there,
     VALUE_TYPE for a value that does not fit it.
@@ -61,6 +62,29 @@ def write(
         with open_out(name_of(member, named.parts)) as out:
             dbf_write.rewrite(source, out, changes.get(member.role, {}), keep)
     return len(set(keys))
+
+
+def check_field(name: str, text: str, profile: Profile, fixed: Iterable[str] = ()) -> None:
+    """Whether a correction can be made at all. ``WrongState`` FIELD_UNKNOWN, FIELD_FIXED, VALUE_TYPE."""
+    match = _FIELD.fullmatch(name)
+    roles = {profile.data["mark"]["member"], *profile.data["mark"].get("follows", {})}
+    layouts = {one.role: one.layout for one in profile.members if one.role in roles}
+    if match is None or match[1] not in layouts:
+        raise WrongState("FIELD_UNKNOWN", name)
+    fields = {one.name: one for one in load_dbf_layout(profile.rules, profile.id, layouts[match[1]]).fields}
+    if match[3] not in fields:
+        raise WrongState("FIELD_UNKNOWN", name)
+    if f"{match[1]}.{match[3]}" in fixed:
+        raise WrongState("FIELD_FIXED", name)
+    one = fields[match[3]]
+    _fits(Column(one.name, one.kind, one.size, one.decimals), text, str(profile.data["encodings"][0]), name)
+
+
+def _fits(column: Column, text: str, page: str, place: str) -> None:
+    try:
+        dbf_write.pack(column, text, page)
+    except Fault:
+        raise WrongState("VALUE_TYPE", place) from None
 
 
 def _chosen(con: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
@@ -109,11 +133,8 @@ def _correct(
             match = _FIELD.fullmatch(field)
             if match is None or match[3] not in columns.get(match[1], {}):
                 raise WrongState("FIELD_UNKNOWN", f"{key}: {field}")
-            try:
-                column, page = columns[match[1]][match[3]]
-                dbf_write.pack(column, value, page)
-            except Fault:
-                raise WrongState("VALUE_TYPE", f"{key}: {field}") from None
+            column, page = columns[match[1]][match[3]]
+            _fits(column, value, page, f"{key}: {field}")
             row = con.execute(
                 f"""SELECT line FROM (SELECT t.line, row_number() OVER (ORDER BY t.n) AS nth
                     FROM "{follows[match[1]]}" t JOIN chosen c ON c.n = t.z_sl_n WHERE c.xkey = ?) WHERE nth = ?""",
