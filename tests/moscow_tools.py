@@ -55,9 +55,16 @@ def read(data: bytes, name: str, *beside: register.Beside) -> duckdb.DuckDBPyCon
 
 
 def judged(order: Order) -> Judged:
-    made = parcel(PROFILE, order)
+    return judged_parcel(parcel(PROFILE, order))
+
+
+def judged_parcel(made: Parcel) -> Judged:
+    return judged_files(made, packed(made))
+
+
+def judged_files(made: Parcel, data: bytes) -> Judged:
     name = name_of(PROFILE, made)[0]
-    named, con = names.identify(name, PROFILE), read(packed(made), name)
+    named, con = names.identify(name, PROFILE), read(data, name)
     hop = PROFILE.hop(named.stage, "mo", "payer")
     assert hop is not None
     book = rulebook.load(PROFILE.rules, hop.rules, PROFILE.id)

@@ -5,23 +5,33 @@ from __future__ import annotations
 import csv
 import io
 import os
+import random
 import re
 from pathlib import Path
 
 import pytest
 
 from oms_batch.errors import Refusal
+from oms_batch.formats.dbf_gate import check
 from oms_batch.formats.dbf_layout import load_dbf_layout
-from oms_batch.intake import names, register
 from oms_batch.judge.proof import test_rules as prove_rules
 from oms_batch.judge.rulebook import load
-from oms_batch.model import last_day
-from oms_batch.reply.marks import Codes
 from oms_batch.ruledata import RuleData
-from oms_batch.stages import heard
 from oms_batch.synth.moscow import Order, parcel
 from oms_batch.synth.moscow_files import members, name_of
-from tests.moscow_tools import PROFILE, Judged, answer, judged, packed, read, rows_of, told_errors, zipped
+from tests.moscow_tools import (
+    PROFILE,
+    Judged,
+    answer,
+    judged,
+    judged_files,
+    judged_parcel,
+    packed,
+    read,
+    rows_of,
+    told_errors,
+    zipped,
+)
 
 REFERENCE = os.environ.get("OMS_REFERENCE_DATA", "") + "/regional"
 FIELDS, TEXT = f"{REFERENCE}/moscow_rules_1.4.5_dbf_fields.csv", f"{REFERENCE}/moscow_rules_1.4.5.txt"
@@ -175,6 +185,69 @@ def test_claimed_and_accepted_say_who_is_paid(hospital: Judged, tmp_path: Path) 
     assert all(bool(row["ER_C"]) == (row["OPLATA"] == 2) for row in people)
 
 
+JUNK = {
+    "C": [
+        "",
+        "x",
+        "Ы",
+        "'",
+        '"',
+        "%",
+        "0",
+        "-1",
+        "#1#2019",
+        "#1#20191003#1",
+        "##",
+        "999999",
+        "А",
+        "v",
+        "5",
+        "2026-02-30",
+    ],
+    "N": ["", "0", "1", "5", "-1", "9", "99", "999"],
+    "D": ["", "1900-01-01", "2000-02-29", "2019-10-31", "2019-11-01", "2026-10-15", "9999-12-31"],
+}
+
+
+@pytest.mark.parametrize("share", [2, 20, 100])
+def test_whatever_stands_in_the_tables_every_rule_decides(share: int, tmp_path: Path) -> None:
+    chance = random.Random(share)
+    made = parcel(PROFILE, Order(services=40, seed=share, each=1))
+    for role, rows in made.tables.items():
+        fields = load_dbf_layout(PROFILE.rules, "moscow", role).fields
+        for row in rows:
+            for field in fields:
+                if field.name != "RECID" and chance.randrange(100) < share:
+                    wide = 10 if field.kind == "D" else field.size - (field.decimals + 1 if field.decimals else 0)
+                    row[field.name] = chance.choice([text for text in JUNK[field.kind] if len(text) <= wide])
+    one = judged_parcel(made)
+    for stage in ("CTRL", "Y"):
+        for data in answer(one, stage)[1].values():
+            rows_of(data, tmp_path)
+    told = told_errors(rows_of(answer(one, "CTRL")[1]["CTRLQ1.dbf"], tmp_path))
+    refused = {recid for (recid,) in one.con.execute(
+        "SELECT z.idcase FROM z_sl z JOIN verdicts v ON v.z_sl_n = z.n WHERE v.refused").fetchall()}  # fmt: skip
+    named = {recid for kind, recid, _code in told if kind == "S"}
+    operations = {row["RECID"] for row in made.tables["HO"]}
+    assert named <= refused
+    assert len(refused - named) <= len(operations)  # an operation refuses its service without a row of the service
+
+
+def test_what_reading_finds_is_told_by_the_code_of_its_field(tmp_path: Path) -> None:
+    made = parcel(PROFILE, Order(services=6, seed=8))
+    made.tables["S"][0] |= {"LPU_ID": ""}  # required, and no code of section 8 speaks of it
+    files = dict(members(PROFILE, made))
+    table = check(io.BytesIO(files["SQ1.109"]))
+    place = {one.name: table.header + offset for one, offset in zip(table.columns, table.offsets, strict=True)}
+    spoilt = bytearray(files["SQ1.109"])
+    at = place["D_U"] + table.record
+    spoilt[at : at + 8] = b"2019AB01"
+    one = judged_files(made, zipped({**files, "SQ1.109": bytes(spoilt)}))
+    rows = rows_of(answer(one, "CTRL")[1]["CTRLQ1.dbf"], tmp_path)
+    told = {(row["FILE"][0], row["RECID"], row["ERRORS"], row["OSN230"]) for row in rows if row["FILE"][0] == "S"}
+    assert told == {("S", "0000001", "NVA", "5.1.1."), ("S", "0000002", "DUA", "5.1.3.")}
+
+
 # ---- the tables as files ----------------------------------------------------------------------------
 
 
@@ -261,62 +334,3 @@ def cost(kind: dict[str, str]) -> int | None:
 )
 def test_cost_follows_section_2(kind: dict[str, str], kopecks: int | None) -> None:
     assert cost(kind) == kopecks
-
-
-# ---- an answer that came ----------------------------------------------------------------------------
-
-
-def hear(sent: bytes, errors: list[dict[str, str | None]]) -> dict[str, tuple[str | None, int | None, str]]:
-    """What the MO understands of an answer of errors: RECID of the service → (payment, accepted kopecks, ground)."""
-    layout = load_dbf_layout(PROFILE.rules, "moscow", "CTRL").fields
-    out = io.BytesIO()
-    from oms_batch.formats.dbf_gate import Column
-    from oms_batch.formats.dbf_write import write
-
-    columns = [Column(one.name, one.kind, one.size, one.decimals) for one in layout]
-    write(out, columns, [[row.get(one.name) for one in layout] for row in errors], "cp866", last_day("2019-11"))
-    data = zipped({"CTRLQ1.dbf": out.getvalue()})
-    own = names.identify("R4902Q11019.zip", PROFILE)
-    con = read(data, "CTRL4902Q11019.zip", register.Beside(io.BytesIO(sent), len(sent), own))
-    heard.prepare(con, PROFILE, Codes.of(PROFILE.data), last_day("2019-10"))
-    return {
-        recid: (pay, sump, defect)
-        for recid, pay, sump, defect in con.execute(
-            "SELECT z.idcase, z.pay, z.sump, h.defect FROM z_sl z JOIN heard h ON h.n = z.n"
-        ).fetchall()
-    }
-
-
-ERROR = {"REFREASON": "53", "ET230": "1", "OSN230": "5.1.4.", "LPU_ID": "4902"}
-
-
-def test_who_is_not_listed_is_paid_and_a_refused_patient_takes_his_services_along() -> None:
-    made = parcel(PROFILE, Order(services=20, seed=2))
-    first = made.tables["R"][0]
-    his = {row["RECID"] for row in made.tables["S"] if row["SN_POL"] == first["SN_POL"]}
-    other = next(row for row in made.tables["S"] if row["RECID"] not in his)
-    told = hear(packed(made), [
-        {"FILE": "RQ1.109", "RECID": first["RECID"], "ERRORS": "E1A", **ERROR},
-        {"FILE": "SQ1.109", "RECID": other["RECID"], "ERRORS": "PKA", **ERROR},
-        {"FILE": "SQ1.109", "RECID": other["RECID"], "ERRORS": "DLA", **ERROR, "OSN230": "5.7.2."},
-    ])  # fmt: skip
-    assert {recid for recid, (pay, _sump, _defect) in told.items() if pay == "2"} == his | {other["RECID"]}
-    assert told[other["RECID"]] == ("2", 0, "5.7.2")  # its own reason goes before "because of"
-    assert all(pay == "1" for recid, (pay, *_rest) in told.items() if recid not in his | {other["RECID"]})
-
-
-def test_a_service_put_in_place_of_another_is_paid_in_part() -> None:
-    made = parcel(PROFILE, Order(services=10, seed=2))
-    row = next(one for one in made.tables["S"] if one["COD"] == "1003")
-    told = hear(packed(made), [
-        {"FILE": "SQ1.109", "RECID": row["RECID"], "ERRORS": "CSE", **ERROR, "E_COD": "1002", "E_KU": "1"},
-    ])  # fmt: skip
-    assert told[row["RECID"]] == ("3", 29800, "5.1.4")
-
-
-def test_an_operation_that_is_refused_refuses_its_standard() -> None:
-    made = parcel(PROFILE, Order(services=60, seed=2, each=1, only=("HO",)))
-    operation = made.tables["HO"][0]
-    told = hear(packed(made), [{"FILE": "HOQ1.109", "RECID": operation["RECID"], "ERRORS": "HOA", **ERROR}])
-    stay = next(row for row in made.tables["S"] if (row["C_I"], row["COD"]) == (operation["C_I"], operation["COD"]))
-    assert [recid for recid, (pay, *_rest) in told.items() if pay == "2"] == [stay["RECID"]]

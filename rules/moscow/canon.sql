@@ -85,10 +85,11 @@ SELECT p.n AS n, p.person_n AS up_n, p.n AS z_sl_n, p.line AS line, p.person_n A
   p.d_u AS date_z_2, p.ds AS ds1, p.pcod AS iddokt, p.c_i AS nhistory, p.rslt AS rslt, p.ishod AS ishod,
   p.cost AS sumv,
   CAST(CASE WHEN named.stage IN ('CTRL', 'CTRLIN') THEN CASE WHEN heard.n IS NULL THEN p.cost ELSE COALESCE(heard.instead, 0) END
-    WHEN named.stage = 'ME' THEN p.cost - expert.withheld END AS BIGINT) AS sump,
+    WHEN named.stage = 'ME' THEN CASE WHEN expert.withheld < 0 THEN -expert.withheld ELSE p.cost - expert.withheld END END AS BIGINT) AS sump,
   CASE WHEN named.stage IN ('CTRL', 'CTRLIN') THEN CASE WHEN heard.n IS NULL THEN '1' WHEN heard.instead IS NULL THEN '2' ELSE '3' END
+    -- a negative sum gives back what was refused before: the sum of the account as restored
     WHEN named.stage = 'ME' AND expert.n IS NOT NULL THEN
-      CASE WHEN expert.withheld >= p.cost THEN '2' WHEN expert.withheld > 0 THEN '3' ELSE '1' END END AS pay,
+      CASE WHEN expert.withheld >= p.cost THEN '2' WHEN expert.withheld > 0 OR -expert.withheld BETWEEN 1 AND p.cost - 1 THEN '3' ELSE '1' END END AS pay,
   md5(concat_ws('|', p.recid, p.sn_pol, p.c_i, p.tip, p.iotd, p.d_u, p.ds, p.ds_2, p.ds_3, p.kur, p.cod, p.codnom, p.k_u, p.d_type, p.rslt,
     p.pcod, p.prvs, p.ord, p.date_ord, p.lpu_ord, p.ds_0, p.n_u, p.n_vmp, p.ishod, p.lpu_id, p.fil_id, p.k2)) AS digest,
   CAST(NULL AS BIGINT) AS byte_from, CAST(NULL AS BIGINT) AS byte_to,

@@ -1,14 +1,15 @@
 -- CTRL<insurer>.dbf, CTRLIN.mmy: one row per record and error. origin: rules of file exchange of Moscow 1.4.5, sections 3.2, 6.2 and 8.3.
 -- Cascade: services of a refused patient get PK, a patient whose services are all refused gets PN.
--- CHOSEN: a fault of reading that has no code in section 8 is written NV (details of the account); ET230 1 is medical and economic control;
+-- CHOSEN: a fault of reading is told by the code of its field (book field_errors), else as NV (details of the account); ET230 1 is medical and economic control;
 -- grounds and F014 codes are those in force on the day of the account, written with the dot behind that the federal book has.
 WITH head AS (
   SELECT concat(max(value) FILTER (part = 'payer'), '.', max(value) FILTER (part = 'mm'), max(value) FILTER (part = 'y')) AS tail,
     max(value) FILTER (part = 'mo') AS mo, last_day(CAST(concat(max(value) FILTER (part = 'period'), '-01') AS DATE)) AS last
   FROM told),
 fault AS (
-  SELECT f.unit, f.n, f.z_sl_n, f.pers_n, f.refuses = 'person' OR f.z_sl_n IS NULL AS whole, COALESCE(r.official, 'NV') AS er, r.defect
-  FROM findings f JOIN rule_said r ON r.rule = f.rule
+  SELECT f.unit, f.n, f.z_sl_n, f.pers_n, f.refuses = 'person' OR f.z_sl_n IS NULL AS whole, COALESCE(r.official, g.code, 'NV') AS er, e.key AS defect
+  FROM findings f JOIN rule_said r ON r.rule = f.rule LEFT JOIN given_field_errors g ON g.place = concat(f.unit, '.', f.element)
+  LEFT JOIN given_errors e ON e.code = COALESCE(r.official, g.code, 'NV')
   WHERE f.severity = 'reject' AND (f.z_sl_n IS NOT NULL OR f.pers_n IS NOT NULL)),
 bad_person AS (SELECT DISTINCT pers_n FROM fault WHERE whole AND pers_n IS NOT NULL),
 spoilt AS (SELECT DISTINCT z_sl_n FROM fault WHERE z_sl_n IS NOT NULL AND NOT whole),
