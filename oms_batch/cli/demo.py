@@ -103,6 +103,9 @@ def init(folder: str, role: Role, profile: str, **own: str) -> int:
     show_default=True,
     help=N_("Extension of the file's name."),
 )
+@option("--profile", default="yaroslavl", show_default=True, help=N_("The dialect of the exchange."))
+@option("--kind", default="", help=N_("The kind of file, where the dialect has several, e.g. C."))
+@option("--version", default="", help=N_("The version of the file, where the dialect has several, e.g. 3.1."))
 @option("--cases", is_flag=True, help=N_("Also the source cases as CSV."))
 @option("--dbf", is_flag=True, help=N_("The insured as DBF, too."))
 def make(folder: str, payers: tuple[str, ...], **chosen: Any) -> int:
@@ -116,7 +119,8 @@ def make(folder: str, payers: tuple[str, ...], **chosen: Any) -> int:
     else:
         for what, path in made["files"].items():
             click.echo(f"{what}: {path}")
-        click.echo(_("Accounts: {n} for {sum}").format(n=made["accounts"], sum=made["sum"]))
+        if "accounts" in made:
+            click.echo(_("Accounts: {n} for {sum}").format(n=made["accounts"], sum=made["sum"]))
     return DONE
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from oms_batch import clock
-from oms_batch.exchange import load_profile
+from oms_batch.exchange import Profile, load_profile
 from oms_batch.formats import container
 from oms_batch.intake import names
 from oms_batch.model import Totals, roubles
 from oms_batch.store import fsio
 from oms_batch.synth.cases import source_csv
 from oms_batch.synth.insured import insured_csv, insured_dbf
+from oms_batch.synth.parcels import FIRST, Made
 from oms_batch.synth.planting import Plan, plant
 from oms_batch.synth.register import register, sent
 from oms_batch.synth.world import Spec, build
@@ -36,13 +38,31 @@ def run(
     cases: bool,
     dbf: bool,
     profile: str = "yaroslavl",
+    kind: str = "",
+    version: str = "",
 ) -> dict[str, Any]:
     """Write the files into ``folder``; gives their paths, and accounts and sum of the register.
 
-    ``FileExistsError`` when a file of that name is there already.
+    ``kind`` and ``version``: of the file, where a profile has several. ``FileExistsError`` when a file of that name is
+    there already.
     """
     dialect = load_profile(profile)
-    spec = Spec(accounts=accounts, seed=seed, period=period, payers=payers, encoding=encoding, bystanders=accounts // 2)
+    play = dialect.rules.toml(f"{profile}/demo.toml")
+    maker = play.get("maker")
+    spec = Spec(
+        accounts=accounts,
+        seed=seed,
+        period=period or (play["period"] if maker else ""),
+        payers=payers or (play["payers"] if maker else {}),
+        encoding=encoding,
+        bystanders=accounts // 2,
+        kind=kind,
+        version=version,
+    )
+    if maker:
+        planting = {"each": int(defects == "each"), "per_mille": per_mille if defects == "share" else 0, "side": side}
+        made_files = FIRST[maker](dialect, spec, planting)
+        return _parcels(dialect, spec, folder, made_files, insured=play.get("insured", True), dbf=dbf)
     world = build(dialect, spec)
     root = fsio.absolute(folder)
     fsio.mkdirs(root)
@@ -70,6 +90,34 @@ def run(
         whole = expected.get("register", {})
         totals = Totals(int(whole.get("accounts", totals.accounts)), int(whole.get("kopecks", totals.kopecks)))
     return {"files": made, "accounts": totals.accounts, "sum": roubles(totals.kopecks), "profile": profile}
+
+
+def _parcels(dialect: Profile, spec: Spec, folder: str, made: Made, *, insured: bool, dbf: bool) -> dict[str, Any]:
+    """Files of several members, and what fits them."""
+    root = fsio.absolute(folder)
+    fsio.mkdirs(root)
+    files: dict[str, str] = {}
+    for number, parcel in enumerate(made.parcels):
+        path = files[f"register_{number + 1}" if number else "register"] = f"{root}/{parcel.name}"
+        with ExitStack() as stack:
+            members = []
+            for place, (name, blocks) in enumerate(parcel.members):
+                plain = _write(f"{root}/.{place}.part", blocks)
+                stack.callback(fsio.unlink, plain)
+                members.append((name, stack.enter_context(fsio.open_read(plain))))
+            with fsio.create(path) as out:
+                container.pack_members("zip", members, out, clock.parse(MADE))
+    if insured:
+        files["insured"] = _write(f"{root}/insured.csv", insured_csv(dialect, spec, made.insured))
+    if insured and dbf:
+        files["insured_dbf"] = _write(f"{root}/insured.dbf", insured_dbf(dialect, spec, made.insured))
+    if made.expected is not None:
+        text = json.dumps(made.expected, ensure_ascii=False, indent=1).encode()
+        files["expected"] = _write(f"{root}/expected.json", [text])
+    found: dict[str, Any] = {"files": files, "profile": dialect.id, "planted": made.planted}
+    if made.totals is not None:
+        found |= {"accounts": made.totals.accounts, "sum": roubles(made.totals.kopecks)}
+    return found
 
 
 def _write(path: str, blocks: Iterable[bytes]) -> str:

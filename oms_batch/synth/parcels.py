@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oms_batch.exchange import Profile
+from oms_batch.model import Totals
 from oms_batch.synth import federal, federal_planting, krasnodar_parcels, moscow_files
 from oms_batch.synth.insured import Changes
 from oms_batch.synth.planting import Plan
@@ -29,11 +30,13 @@ class Parcel:
 @dataclass(frozen=True, slots=True)
 class Made:
     """The files of a month, what is changed in the register of the insured so that planted defects are found there,
-    and how many defects were planted."""
+    and how many defects were planted; where the maker tells, what must be found, and accounts and kopecks."""
 
     parcels: Sequence[Parcel]
     insured: Changes = field(default_factory=dict)
     planted: int = 0
+    expected: Mapping[str, Any] | None = None
+    totals: Totals | None = None
 
 
 First = Callable[[Profile, Spec, Mapping[str, Any]], Made]
@@ -41,14 +44,15 @@ Again = Callable[[Profile, Spec, Spec, Sequence[Mapping[str, Any]]], Sequence[Pa
 
 
 def _federal(profile: Profile, spec: Spec, data: Mapping[str, Any]) -> Made:
-    """H with its L; a share of the accounts has a planted defect (``per_mille``, absent or 0: none)."""
-    if not data.get("per_mille"):
-        return Made([_pair(profile, federal.register(profile, spec))])
-    plan = Plan(side="fund", each=0, per_mille=int(data["per_mille"]))
+    """A main document with its L; ``each``: so many of every defect, else a share of the accounts (``per_mille``)."""
+    each, share = int(data.get("each") or 0), int(data.get("per_mille") or 0)
+    if not each and not share:
+        register = federal.register(profile, spec)
+        return Made([_pair(profile, register)], totals=register.totals)
+    plan = Plan(side=str(data.get("side") or "fund"), each=each, per_mille=0 if each else share)
     planted = federal_planting.plant(profile, spec, plan)
-    return Made(
-        [_pair(profile, planted.register)], planted.expected["insured"], len(planted.expected.get("accounts", ()))
-    )
+    found, register = planted.expected, planted.register
+    return Made([_pair(profile, register)], found["insured"], len(found["accounts"]), found, register.totals)
 
 
 def _federal_again(
