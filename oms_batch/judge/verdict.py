@@ -22,7 +22,7 @@ def decide(con: duckdb.DuckDBPyConnection, rulebook: Rulebook, *, payer: str = "
 
     Columns: ``z_sl_n pers_n xkey idcase sumv refused rule defect kod osn withheld payer``. Every rejecting
     finding refuses what its rule says: the account, all accounts of the person, the register; the whole sum of
-    an account is withheld once. The leading rule is the first by pass and code. ``payer`` is the letter of
+    an account is withheld once, of the others what the sender withheld itself (``z_sl.held``). The leading rule is the first by pass and code. ``payer`` is the letter of
     the only payer (the insurer's side); without it the payer is that of ``ident``, else the one that the
     register names, else the fund. ``SetupError`` when a rule has no defect on an account's day, or a finding no rule.
     """
@@ -32,7 +32,7 @@ def decide(con: duckdb.DuckDBPyConnection, rulebook: Rulebook, *, payer: str = "
         f"""CREATE OR REPLACE TABLE verdicts AS
         SELECT a.n AS z_sl_n, a.pers_n, a.xkey, a.idcase, a.sumv, l.z_sl_n IS NOT NULL AS refused,
           l.rule, l.defect, d.kod, d.osn,
-          CASE WHEN l.z_sl_n IS NOT NULL THEN COALESCE(a.sumv, 0) ELSE 0 END AS withheld,
+          CASE WHEN l.z_sl_n IS NOT NULL THEN COALESCE(a.sumv, 0) ELSE {_held(con)} END AS withheld,
           {_payer(con, payer, last)} AS payer
         FROM z_sl a
         LEFT JOIN leading_rule l ON l.z_sl_n = a.n
@@ -76,6 +76,11 @@ def _leading(con: duckdb.DuckDBPyConnection, rulebook: Rulebook) -> None:
         ) m JOIN rejecting r ON r.rule = m.rule"""
     )
     con.execute("DROP TABLE rejecting")
+
+
+def _held(con: duckdb.DuckDBPyConnection) -> str:
+    columns = {row[0] for row in con.execute("DESCRIBE z_sl").fetchall()}
+    return "COALESCE(a.held, 0)" if "held" in columns else "0"
 
 
 def _identified(con: duckdb.DuckDBPyConnection) -> bool:

@@ -92,7 +92,15 @@ def _layout(source: BinaryIO, ask: Ask, name: NamedFile, member: Member) -> Layo
     kind, _colon, direction = member.layout.format_map({**name.parts, **side}).partition(":")
     rules, profile = ask.profile.rules, ask.profile.id
     version = next((said[path] for path in load_answers(rules, profile)["places"]["version"] if path in said), "")
-    return nearest(rules, profile, kind, direction, version, ask.named.period)
+    return nearest(rules, profile, kind, direction, version, _period(said) or ask.named.period)
+
+
+def _period(said: Mapping[str, str]) -> str:
+    """The month of the bill as the document says it; empty where it does not."""
+    year, month = (
+        next((text for path, text in said.items() if path.endswith(one)), "") for one in ("SCHET/YEAR", "SCHET/MONTH")
+    )
+    return f"{year}-{month:0>2}" if re.fullmatch(r"\d{4}/\d{1,2}", f"{year}/{month}", re.ASCII) else ""
 
 
 def _member(ask: Ask, role: str) -> Member:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
@@ -65,7 +66,8 @@ def load_form(rules: RuleData, profile: str) -> Form:
     own = f"{profile}/answers.toml"
     if rules.exists(own):
         data |= rules.toml(own).get("flk_p", {})
-    layout = elements.load(rules, data["profile"], f"FLK_P:{data['layout']}")
+    name = str(data["layout"])
+    layout = elements.load(rules, data["profile"], name if ":" in name else f"FLK_P:{name}")
     return Form(layout, data)
 
 
@@ -110,8 +112,10 @@ def _record(form: Form, record: Element, fault: Fault) -> bytes:
 
 
 def _code(form: Form, one: Element, fault: Fault) -> str:
-    """The official number of the check, our own code, or the profile's number for all else: the first that fits."""
-    told = [fault.official, fault.code]
+    """What the profile says for our code, the official number of the check, our own code, or the profile's number for
+    all else: the first that fits."""
+    said = [number for mask, number in form.data["codes"] if fnmatchcase(fault.code, mask)]
+    told = [*said, fault.official, fault.code]
     if not form.strict:
         return next(code for code in told if code)
     return next((code for code in told if code and _fits(one, code)), str(form.data["unknown"]))

@@ -50,7 +50,9 @@ def faults(
     columns that the layout does not have. A fault of a person in L stands once, in the first of his records.
     """
     official = re.compile(data["official"])
-    con.execute(_select(con, layouts[0], keep), {"severities": list(data["severities"])})
+    con.execute(
+        _select(con, layouts[0], keep), {"severities": list(data["severities"]), "passes": list(data["passes"])}
+    )
     known: dict[str, tuple[str, str]] = {}
     while batch := con.fetchmany(BATCH):
         for rule, element, value, bill, record, person, account, case, service in batch:
@@ -92,7 +94,7 @@ def _select(con: duckdb.DuckDBPyConnection, layout: Layout, keep: str) -> str:
                 LEFT JOIN {verdicts_or_none(con)} v ON v.z_sl_n = z_sl.n WHERE {keep}
         ), told AS (
             SELECT f.*, {case} AS sl_n, {service} AS usl_n FROM findings f
-            WHERE list_contains($severities, f.severity)
+            WHERE list_contains($severities, f.severity) AND list_contains($passes, f.run_pass)
         ), hit AS (
             SELECT t.*, a.pers_n AS of_n, a.idcase FROM told t JOIN account a ON a.n = t.z_sl_n
             UNION ALL BY NAME

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from oms_batch.errors import Fault
+from oms_batch.errors import Fault, Problem
 from oms_batch.exchange import Hop, Profile
 from oms_batch.judge import books
 from oms_batch.model import Totals
@@ -62,6 +62,14 @@ def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes, last
         FROM account a LEFT JOIN coded d ON d.n = a.n""",
         {"refused": codes.refused, "partly": codes.partly, "last": last},
     )
+
+
+def own_problems(con: duckdb.DuckDBPyConnection, profile: Profile) -> list[Problem]:
+    """What refuses an answer beyond its accounts, by the profile's own SELECT (code, place, expected, found)."""
+    name = f"{profile.id}/heard_check.sql"
+    if not profile.rules.exists(name):
+        return []
+    return [Problem(*row) for row in con.execute(profile.rules.read(name).decode("utf-8")).fetchall()]
 
 
 def _own_text(profile: Profile) -> str:

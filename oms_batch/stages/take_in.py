@@ -71,6 +71,7 @@ def _compare(bench: Bench, line: Hop, profile: Profile) -> None:
         *check_flags(con, codes, LISTED),
         *_rows(con, "DEFECT_CODE", "SELECT idcase, line, defect FROM heard WHERE refused AND NOT coded"),
     ]
+    problems += heard.own_problems(con, profile)
     wrong = "refused" if not line.refused else "NOT refused" if not line.passed else "FALSE"
     problems += _rows(con, "SET_PARTITION", f"SELECT idcase, line FROM heard WHERE {wrong}")
     if problems:
