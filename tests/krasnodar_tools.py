@@ -83,7 +83,8 @@ def read(name: str, data: bytes) -> tuple[duckdb.DuckDBPyConnection, NamedFile, 
         return places[role]
 
     register.read_register(io.BytesIO(data), len(data), named, PROFILE, con, scratch=scratch)
-    return con, named, {role: place.getvalue() for role, place in places.items()}
+    read_ones = {one.role for one in PROFILE.members_of(named.stage) if one.layout}
+    return con, named, {role: place.getvalue() for role, place in places.items() if role in read_ones}
 
 
 def judge(

@@ -10,6 +10,7 @@ from pathlib import Path
 import dbfread
 import pytest
 
+from oms_batch.errors import Refusal
 from oms_batch.formats.dbf_gate import check
 from oms_batch.synth import krasnodar_planting as planting
 from oms_batch.synth.insured import insured
@@ -186,6 +187,39 @@ def test_an_archive_of_zero_sums_alone_is_right() -> None:
     name, data = packed(SMALL, archive)
     found = judge(name, data)
     assert found.findings() == {} and found.rows("SELECT sum(sumv) FROM z_sl") == [(0,)]
+
+
+def test_an_archive_without_accounts_is_answered_in_kind() -> None:
+    name, data = packed(SMALL, Archive("2301"))
+    state = judge(name, data)
+    assert state.findings() == {} and state.rows("SELECT year, month, ogrn_mo FROM register") == [(2026, 10, "07001")]
+    made, part = answer(state)
+    assert part.accounts == 0 and sorted(made) == ["P07001.DBF", "U07001.DBF"]
+
+
+def test_the_page_of_an_invoice_may_lie_in_the_archive_and_does_not_go_back() -> None:
+    archive = small()
+    name, data = packed(SMALL, archive)
+    _con, _named, members = read(name, data)
+    whole = {f"{role}07001.DBF": raw for role, raw in members.items()} | {"invoice.html": b"<html>invoice</html>"}
+    state = judge(name, zipped(whole))
+    assert state.rows("SELECT count(*) FROM z_sl") == [(archive.totals.accounts,)]
+    made, _part = answer(state)
+    assert sorted(made) == sorted(set(whole) - {"invoice.html"})
+
+
+def test_an_archive_with_a_table_missing_or_foreign_is_refused() -> None:
+    name, data = packed(SMALL, small())
+    _con, _named, members = read(name, data)
+    whole = {f"{role}07001.DBF": raw for role, raw in members.items()}
+    for wrong in (
+        {key: raw for key, raw in whole.items() if key[0] != "U"},
+        {**whole, "X07001.DBF": whole["U07001.DBF"]},
+        {**{key: raw for key, raw in whole.items() if key[0] != "P"}, "P07002.DBF": whole["P07001.DBF"]},
+    ):
+        with pytest.raises(Refusal) as refusal:
+            judge(name, zipped(wrong))
+        assert [one.code for one in refusal.value.problems] == ["ZIP_CONTENT"]
 
 
 def test_ten_codes_at_most_stand_in_the_field_of_reasons() -> None:

@@ -80,6 +80,8 @@ def read_register(
             }
         if missing := sorted(needed - set(streams)):
             raise refuse("PAIR_MISSING", expected=" ".join(sorted(needed)), found=" ".join(missing))
+        # a member without a layout may lie there, and nobody reads it
+        streams = {role: found for role, found in streams.items() if layouts[role]}
         read = _READERS[profile.data["format"]]
         result = read(streams, {role: layouts[role] for role in streams}, profile, con, workers=workers, limits=cut)
     canon.apply(con, profile.rules, profile.id, named)
