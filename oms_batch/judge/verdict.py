@@ -22,9 +22,10 @@ def decide(con: duckdb.DuckDBPyConnection, rulebook: Rulebook, *, payer: str = "
 
     Columns: ``z_sl_n pers_n xkey idcase sumv refused rule defect kod osn withheld payer``. Every rejecting
     finding refuses what its rule says: the account, all accounts of the person, the register; the whole sum of
-    an account is withheld once, of the others what the sender withheld itself (``z_sl.held``). The leading rule is the first by pass and code. ``payer`` is the letter of
-    the only payer (the insurer's side); without it the payer is that of ``ident``, else the one that the
-    register names, else the fund. ``SetupError`` when a rule has no defect on an account's day, or a finding no rule.
+    an account is withheld once, of the others what the sender withheld itself (``z_sl.held``). The leading rule is
+    the first by pass and code. ``payer`` is the letter of the only payer (the insurer's side); without it the payer
+    is that of ``ident``, else the one that the register names, else the fund. ``SetupError`` when a rule has no
+    defect on an account's day, or a finding no rule.
     """
     _leading(con, rulebook)
     last = f"DATE '{span_of(con).period_end.isoformat()}'"
