@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 from oms_batch import clock, logs
 from oms_batch.errors import Refusal
+from oms_batch.exchange import Member
+from oms_batch.formats.members import open_members
 from oms_batch.intake import names
 from oms_batch.routing import own_parties
 from oms_batch.site import Site
@@ -16,6 +19,7 @@ _PROTOCOL = r"(?P<stem>[^.]+)(\.\d{8})?\.protocol\.xml"
 _RECORD = re.compile(rb"<PR>.*?</PR>", re.DOTALL)
 _CODE = re.compile(rb"<OSHIB>([A-Za-z0-9_.]{1,30})</OSHIB>")
 _SHA256 = re.compile(rb"<!-- SHA-256 ([0-9a-f]{64}) -->")
+_FILE = re.compile(rb"<FNAME_I>([A-Za-z0-9_]{1,60})</FNAME_I>")
 _READ = 1 << 20  # of a protocol, to find codes in; it is matched, never parsed
 
 
@@ -39,17 +43,36 @@ def keep(site: Site, taken: spool.Taken) -> Handled:
     kept = Handled(taken.name, taken.partner, "companion", notes={"path": path})
     mask = site.profile.data["name"].get("protocol", _PROTOCOL)
     match = re.fullmatch(mask, taken.name, re.IGNORECASE | re.ASCII)
-    return (_heard(site, taken, path, match["stem"]) if match else None) or kept
+    return (_heard(site, taken, path, match.groupdict().get("stem", "")) if match else None) or kept
+
+
+def _content(path: str, taken: spool.Taken) -> bytes:
+    """The beginning of a protocol, packed or not."""
+    inside = Member("flk", r"{stem}\.xml", "{stem}.XML", "")
+    with fsio.open_read(path) as stream:
+        try:
+            name = {"stem": taken.name.rpartition(".")[0]}
+            with open_members(stream, taken.size, [inside], name, lambda _role: io.BytesIO()) as opened:
+                document = opened.streams[inside.role]
+                document.seek(0)
+                return document.read(_READ)
+        except Refusal:  # nothing that could be opened: the codes are looked for as it lies there
+            stream.seek(0)
+            return stream.read(_READ)
 
 
 def _heard(site: Site, taken: spool.Taken, path: str, stem: str) -> Handled | None:
-    """The protocol of a file that we sent: the file is taken back, so that a corrected one may follow."""
+    """The protocol of a file that we sent: the file is taken back, so that a corrected one may follow.
+
+    ``stem``: the name of that file without its extension; empty: the protocol itself says it.
+    """
+    content = _content(path, taken)
+    if not stem and (said := _FILE.search(content)):
+        stem = said[1].decode("ascii")
     try:
         named = names.identify(f"{stem}{site.profile.data['name']['extensions'][0]}", site.profile)
     except (Refusal, names.Ignored):
         return None
-    with fsio.open_read(path) as stream:
-        content = stream.read(_READ)
     if all(b"<N_ZAP>" in one for one in _RECORD.findall(content)):
         return None  # it speaks of records only: the answer says what becomes of them
     told = _SHA256.search(content)

@@ -15,6 +15,7 @@ from oms_batch.deadlines import deadline
 from oms_batch.deadlines import late as is_late
 from oms_batch.errors import Fault, Problem, Refusal, SetupError, WrongState
 from oms_batch.exchange import ROLES, Hop, Profile
+from oms_batch.formats import container
 from oms_batch.i18n import _
 from oms_batch.intake import names
 from oms_batch.model import NamedFile, Reply, Totals, WorkOrder, WorkResult
@@ -290,9 +291,31 @@ def _protocol(site: Site, job: dict[str, Any], refusal: Refusal) -> list[tuple[s
     ]
     out = io.BytesIO()
     protocol.write_protocol_page(refusal, out, name, facts_of, texts, lang=site.settings.lang)
-    called = site.profile.data["name"].get("protocol_name", "{stem}.protocol").format(stem=stem)
+    called = _called(site, job, stem)
     machine = protocol.flk_p(refusal, name, f"{called}.xml", texts, sha256=job["sha256"], form=_form(site))
-    return [(f"{called}.xml", machine), (f"{stem}.protocol.html", out.getvalue())]
+    return [_packed(site, job, called, machine), (f"{stem}.protocol.html", out.getvalue())]
+
+
+def _called(site: Site, job: dict[str, Any], stem: str) -> str:
+    """What the profile calls the protocol of this file: out of the parts of its name, or of its stem alone."""
+    plain = job["canonical"].rpartition(".")[0]
+    parts = names.identify(job["canonical"], site.profile).parts if plain else {}
+    try:
+        usual = str(site.profile.data["name"].get("protocol_name", "{stem}.protocol"))
+        return usual.format_map({**parts, "stem": plain or stem}) + stem.removeprefix(plain or stem)
+    except KeyError:
+        return f"{stem}.protocol"
+
+
+def _packed(site: Site, job: dict[str, Any], called: str, machine: bytes) -> tuple[str, bytes]:
+    """The protocol as it travels: a document, or packed where the profile wants it so (``protocol_in``)."""
+    extension = site.profile.data["name"].get("protocol_in", "")
+    if not extension:
+        return f"{called}.xml", machine
+    out, when = io.BytesIO(), clock.parse(job["received_at"])
+    members = [(f"{called}.XML", io.BytesIO(machine))]
+    container.pack_members(site.profile.data["containers"][extension], members, out, when)
+    return f"{called}{extension}", out.getvalue()
 
 
 def _form(site: Site) -> Form | None:

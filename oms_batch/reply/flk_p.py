@@ -114,7 +114,7 @@ def _record(form: Form, record: Element, fault: Fault) -> bytes:
 def _code(form: Form, one: Element, fault: Fault) -> str:
     """What the profile says for our code, the official number of the check, our own code, or the profile's number for
     all else: the first that fits."""
-    said = [number for mask, number in form.data["codes"] if fnmatchcase(fault.code, mask)]
+    said = [str(number) for mask, number in form.data["codes"] if fnmatchcase(fault.code, mask)]
     told = [*said, fault.official, fault.code]
     if not form.strict:
         return next(code for code in told if code)

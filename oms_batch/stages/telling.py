@@ -12,7 +12,18 @@ from oms_batch.errors import Fault
 from oms_batch.exchange import Hop, Payer
 from oms_batch.i18n import pick
 from oms_batch.model import NamedFile
-from oms_batch.reply import dbf_answers, dbf_tables, federal, federal_mek, flk_p_rows, manifest, page, reestr, workbook
+from oms_batch.reply import (
+    dbf_answers,
+    dbf_tables,
+    federal,
+    federal_mek,
+    flk_p_rows,
+    manifest,
+    mtr,
+    page,
+    reestr,
+    workbook,
+)
 from oms_batch.reply import receipt as receipts
 from oms_batch.reply.answers import Ask, OpenOut, Part
 from oms_batch.reply.rows import About
@@ -28,6 +39,7 @@ _WRITERS: Mapping[str, Writer] = {
     "dbf_tables": dbf_tables.write,
     "flk_p": flk_p_rows.write,
     "mek": federal_mek.write,
+    "processing": mtr.write,
 }
 
 
