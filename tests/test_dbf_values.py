@@ -61,7 +61,7 @@ def plain(raw: bytes) -> Decimal | None:
     return Decimal(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(fields())
 @example((Column("A", "N", 20, 0), [b"99999999999999999999", b"00000000000000000001"]))
 @example((Column("A", "N", 1, 0), [b"7", b" ", b"-"]))
@@ -86,7 +86,7 @@ def test_sums_are_exact(field: tuple[Column, list[bytes]]) -> None:
             assert (value, fault) == (kopecks, RANGE if dear else ""), raw
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(fields())
 def test_quantities_and_whole_numbers_are_exact(field: tuple[Column, list[bytes]]) -> None:
     there, raws = field
@@ -127,7 +127,7 @@ def test_every_day_of_four_centuries_and_none_else() -> None:
     assert told(made, len(wild)) == ["" if text in right else WRONG for text in wild]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.binary(min_size=8, max_size=8), min_size=1, max_size=10))
 def test_bytes_that_are_no_date(raws: list[bytes]) -> None:
     made = column(raws, Column("A", "D", 8), "date", 8)
@@ -137,7 +137,7 @@ def test_bytes_that_are_no_date(raws: list[bytes]) -> None:
         assert bool(fault) != (blank or (raw.isdigit() and value is not None)) or fault == RANGE
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.binary(min_size=6, max_size=6), min_size=1, max_size=10), st.sampled_from(["cp866", "cp1251"]))
 def test_texts_of_any_bytes(raws: list[bytes], page: str) -> None:
     there = Column("A", "C", 6)
