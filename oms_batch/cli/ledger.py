@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from oms_batch import insurance, overview
+from oms_batch.cli import side
 from oms_batch.cli.common import DONE, FOUND, command, json_wanted, opened
 from oms_batch.cli.show import tell_jobs, told
 from oms_batch.cli.texts import Period, TextGroup, argument, option, print_json, print_table
@@ -142,8 +143,11 @@ def add_to(program: click.Group) -> None:
     """Hang these groups on the program."""
     ledger_group.add_command(show)
     ledger_group.add_command(verify)
+    ledger_group.add_command(side.settlement)
     audit_group.add_command(audit_verify)
     insured_group.add_command(insured_import)
     insured_group.add_command(insured_stats)
+    insured_group.add_command(side.ask)
+    insured_group.add_command(side.answer)
     for group in (ledger_group, audit_group, insured_group):
         program.add_command(group)

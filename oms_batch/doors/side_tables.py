@@ -82,7 +82,7 @@ def persons_request(site: Site, file: str, out: str) -> str:
 
 def persons_answer(site: Site, file: str) -> list[Told]:
     """Read an answer about persons by the layout that fits its fields; ``Refusal`` DBF_… when it is no table."""
-    profile = site.profile
+    profile, script = site.profile, _named(site, "persons_heard")
     with _tables() as con, fsio.open_read(file) as stream:
         fields = {one.name for one in check(stream).columns}
         layouts = [dict(pair) for pair in profile.data["side"]["persons_answer"]]
@@ -90,7 +90,7 @@ def persons_answer(site: Site, file: str) -> list[Told]:
         stream.seek(0)
         dbf_parcel.read_members({"answer": stream}, {"answer": layout}, profile, con)
         canon.give_books(con, profile.rules, profile.id)
-        sql = profile.rules.read(f"{profile.id}/answers/{profile.data['side']['persons_heard']}.sql").decode("utf-8")
+        sql = profile.rules.read(f"{profile.id}/answers/{script}.sql").decode("utf-8")
         return [Told(*row) for row in con.execute(sql).fetchall()]
 
 
