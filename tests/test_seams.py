@@ -47,6 +47,9 @@ ALLOWED: dict[str, dict[str, str]] = {
         "process": "a pool of parsers over pieces of one stream; no file of ours",
         "never": "the layout on its way to our own worker processes",
     },
+    "formats.dbf_bulk": {
+        "process": "threads of this process read batches of one table; what they give does not depend on them",
+    },
     "formats.piecework": {"never": "the layout as our own parent process packed it"},
 }
 

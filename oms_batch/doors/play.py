@@ -80,7 +80,7 @@ def open_play(name: str) -> Profile | None:
 
 
 def _homes(month: Month, isolate: bool) -> None:
-    month.tell(_("Three participants: {names}").format(names=", ".join(month.names)))
+    month.tell(_("The participants: {names}").format(names=", ".join(month.names)))
     for one in month.data["participant"]:
         others = [other for other in month.data["participant"] if other is not one]
         own = {key: value for key, value in one.items() if key not in ("folder", "role")}
