@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -14,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from oms_batch.desk import dbf_again
-from oms_batch.doors import demo
+from oms_batch.doors import demo, generate
 from oms_batch.errors import WrongState
 from oms_batch.intake import names
 from oms_batch.site import open_site
@@ -170,3 +171,22 @@ def test_a_correction_of_a_field_that_is_not_there_or_does_not_fit_is_told() -> 
     ):
         with pytest.raises(WrongState, match=code):
             billed_again([key], {key: [(field, value)]})
+
+
+def test_generated_files_say_what_must_be_found_in_them(tmp_path: Path) -> None:
+    told = generate.run(
+        str(tmp_path), accounts=500, seed=7, period="", payers={}, defects="each", per_mille=0, side="", encoding="",
+        container=".zip", cases=False, dbf=False, profile="krasnodar",
+    )  # fmt: skip
+    expected = json.loads((tmp_path / "expected.json").read_bytes())
+    accounts = 0
+    for name, one in expected["archives"].items():
+        found = judge(name, (tmp_path / name).read_bytes())
+        accounts += one["register"]["accounts"]
+        assert found.rows("SELECT count(*), sum(sumv)::BIGINT FROM z_sl") == [tuple(one["register"].values())]
+        # who is insured where only a payer with a register of the insured can find
+        rejected = {
+            row["account"] for row in one["accounts"] if row["pv"] and not any(c[0] == "I" for c in row["findings"])
+        }
+        assert {key for (key,) in found.rows("SELECT DISTINCT xkey FROM verdicts WHERE refused")} == rejected
+    assert told["accounts"] == accounts and told["planted"] == 44

@@ -70,8 +70,10 @@ def _pair(profile: Profile, made: federal.Register) -> Parcel:
 
 def _krasnodar(profile: Profile, spec: Spec, data: Mapping[str, Any]) -> Made:
     """An archive of personal accounts for each payer."""
-    files, changes, planted = krasnodar_parcels.first(profile, spec, int(data.get("per_mille") or 0))
-    return Made([Parcel(name, members) for name, members in files], changes, planted)
+    each, share = int(data.get("each") or 0), int(data.get("per_mille") or 0)
+    month = krasnodar_parcels.first(profile, spec, each=each, per_mille=share)
+    parcels = [Parcel(name, members) for name, members in month.files]
+    return Made(parcels, month.insured, month.planted, month.expected, month.totals)
 
 
 def _krasnodar_again(
