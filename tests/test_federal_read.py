@@ -19,7 +19,7 @@ from lxml import etree
 
 from oms_batch.errors import Refusal
 from oms_batch.exchange import Profile
-from oms_batch.formats import elements, federal_fast, federal_xml
+from oms_batch.formats import elements, federal_fast, federal_rows, federal_xml
 from oms_batch.formats.federal_head import head_problems
 from oms_batch.formats.reading import ReadLimits, ReadResult
 from oms_batch.intake import names
@@ -328,6 +328,22 @@ def test_what_no_document_may_be_is_refused_and_leaves_nothing(
     assert refusal(data) == code
     monkeypatch.setattr(federal_xml, "SMALL", 0)
     assert refusal(data, ReadLimits(piece=2_000)) == code
+
+
+def test_a_record_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    endless = changed("</USL>", "</USL>" + "<USL></USL>" * 300_000)
+    monkeypatch.setattr(federal_rows, "LONGEST_RECORD", 1_500_000)
+    monkeypatch.setattr(federal_fast, "LONGEST_RECORD", 1_500_000)
+    assert refusal(endless, SLOW) == "XML_LIMIT"
+    assert refusal(endless, ReadLimits(piece=500_000)) == "XML_LIMIT"
+
+
+def test_any_number_of_faults_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(federal_rows, "FLUSH_ROWS", 10)
+    con = duckdb.connect()
+    result = read({"main": changed("<NOVOR>", "<NEW/>" * 95 + "<NOVOR>")}, con)
+    assert result.findings == 95
+    assert con.execute("SELECT count(*), count(DISTINCT z_sl_n) FROM findings").fetchall() == [(95, 1)]
 
 
 def test_a_byte_order_mark_and_a_namespace_where_it_belongs_are_read() -> None:

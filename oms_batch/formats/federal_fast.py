@@ -18,14 +18,13 @@ from oms_batch.errors import Refusal
 from oms_batch.formats import geometry, strict
 from oms_batch.formats.elements import ACCOUNTS, PLACED, Layout
 from oms_batch.formats.federal_columns import column, unescaped
-from oms_batch.formats.federal_rows import Collector, Rows, Table
+from oms_batch.formats.federal_rows import LONGEST_RECORD, Collector, Rows, Table
 from oms_batch.formats.federal_sink import Sink
 from oms_batch.formats.federal_tokens import Ints, Level, Tokenizer
 from oms_batch.formats.federal_walk import Judged, Machine
 from oms_batch.formats.tokens import Unsure
 
 LONGEST_HEAD = 1_048_576
-LONGEST_RECORD = 64 * 1_048_576
 MOST_CUTS = 12  # records of one piece that are read apart
 DEEPEST_CUT = 3
 

@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from oms_batch.errors import refuse
 from oms_batch.formats.elements import ACCOUNTS, PLACED, Layout
 from oms_batch.formats.federal_walk import SHOWN, Fault, Plan, Watch
 
 Ints = npt.NDArray[np.int64]
 PERSON = "l_pers"
 FLUSH_ROWS = 50_000
+LONGEST_RECORD = 64 * 1_048_576
 
 
 @dataclass(slots=True)
@@ -87,13 +89,15 @@ def _set(plan: Plan, above: Rows | None, tables: dict[str, Rows], counts: Mappin
 
 
 class Collector(Watch):
-    """Keeps rows and faults until there are enough of them, then hands them to ``flush`` at the end of a record."""
+    """Keeps rows and faults until there are enough of them, then hands them on: to ``flush`` at the end of a record,
+    faults alone to ``tell`` at any time."""
 
-    def __init__(self, layout: Layout, tables: dict[str, Rows], flush: Callable[[], None]) -> None:
+    def __init__(self, layout: Layout, flush: Callable[[], None], tell: Callable[[], None]) -> None:
         super().__init__()
-        self.tables = tables
         self.record = layout.record.path
+        self.record_at = -1  # where the record that is open begins
         self.flush = flush
+        self.tell = tell
         self.fresh = 0
         self.data = b""  # the last bytes that the parser was given
         self.base = 0  # and where they begin in the document
@@ -102,7 +106,9 @@ class Collector(Watch):
         self.head_end = -1  # the end of the last child of the root before the records
 
     def see(self, data: bytes, at: int) -> None:
-        """What the parser is going to get next."""
+        """What the parser is going to get next; ``XML_LIMIT`` when a record has no end."""
+        if 0 <= self.record_at < at - LONGEST_RECORD:
+            raise refuse("XML_LIMIT", self.record, expected=LONGEST_RECORD)
         keep = self.data[-len(data) :] if self.base + len(self.data) == at else b""
         self.data, self.base = keep + data, at - len(keep)
 
@@ -115,15 +121,19 @@ class Collector(Watch):
         rows.line.append(line)
         if rows.placed and plan.judged is None:
             rows.begin.append(at)
+        if plan.one.path == self.record:
+            self.record_at = at
 
     def end(self, plan: Plan, at: int) -> None:
         if at < 0:
             return
         if plan.rows.placed:
             plan.rows.end.append(self._behind(plan, at))
-        if plan.one.path == self.record and self.fresh > FLUSH_ROWS:
-            self.flush()
-            self.fresh = 0
+        if plan.one.path == self.record:
+            self.record_at = -1
+            if self.fresh > FLUSH_ROWS:
+                self.flush()
+                self.fresh = 0
         if plan.one.parent is None:
             self.root_end = at
 
@@ -152,6 +162,8 @@ class Collector(Watch):
             made.account = rows.inside.count if rows.inside is not None else 0
             made.person = rows.person.count if rows.person is not None else 0
         self.faults.append(made)
+        if len(self.faults) > FLUSH_ROWS:
+            self.tell()
 
 
 def taken(rows: Rows, kinds: Mapping[str, pa.DataType], source: BinaryIO) -> Table:

@@ -296,6 +296,8 @@ class Machine:
     def attributes(self, plan: Plan, above: Plan, attributes: list[str], line: int) -> bool:
         """Refuse or report attributes of an element that is about to begin; whether it says that it is nil."""
         names, nil = attributes[::2], False
+        if len(names) > strict.MOST_ATTRIBUTES:
+            raise refuse("XML_LIMIT", f"line {line}", expected=strict.MOST_ATTRIBUTES, found=len(names))
         for name, value in zip(names, attributes[1::2], strict=True):
             if (name == "xmlns:xsi" and value == INSTANCE) or (name == "xsi:nil" and "xmlns:xsi" in names):
                 self.instance = True
@@ -314,8 +316,6 @@ class Machine:
             self.watch.fault(EXTRA, above, f"{plan.one.path}/@{name}", value, line)
         if plan is self.plan and self.layout.namespace and "xmlns" not in names:
             raise refuse("XML_NAMESPACE", f"line {line}")
-        if len(names) > strict.MOST_ATTRIBUTES:
-            raise refuse("XML_LIMIT", f"line {line}", expected=strict.MOST_ATTRIBUTES, found=len(names))
         return nil
 
     def too_long(self) -> None:

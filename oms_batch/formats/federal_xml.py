@@ -91,10 +91,13 @@ def _walk(stream: BinaryIO, layout: Layout, sink: Sink, encodings: tuple[str, ..
         for name, rows in tables.items():
             if name != root or watch.root_end >= 0:
                 sink.add(name, taken(rows, sink.kinds[name], stream))
+        tell()
+
+    def tell() -> None:
         sink.add_faults(watch.faults, layout)
         watch.faults.clear()
 
-    watch = Collector(layout, tables, flush)
+    watch = Collector(layout, flush, tell)
     machine = Machine(layout, plan, watch)
     if piece:
         used = Fast(machine, watch, sink, tables).read(stream, encodings, piece)
