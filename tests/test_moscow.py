@@ -295,6 +295,14 @@ def test_a_parcel_without_a_required_table_is_refused(lost: str) -> None:
     assert refused.value.code == "ZIP_CONTENT"
 
 
+def test_the_passport_for_people_may_lie_in_a_parcel() -> None:
+    files = dict(members(PROFILE, parcel(PROFILE, Order(services=5))))
+    con = read(zipped({**files, "S_Q1109.pdf": b"%PDF-1.4"}), "R4902Q11019.zip")
+    assert con.execute("SELECT count(*) >= 5 FROM z_sl").fetchone() == (True,)
+    with pytest.raises(Refusal):
+        read(zipped({**files, "S_Q2109.pdf": b"%PDF-1.4"}), "R4902Q11019.zip")
+
+
 def test_tables_of_another_month_or_insurer_are_foreign() -> None:
     data = packed(parcel(PROFILE, Order(services=5)))
     for name in ("R4902Q11119.zip", "R4902Q21019.zip", "R4901Q11019.zip", "R4902IN1019.zip"):

@@ -19,12 +19,18 @@ Told = dict[str, tuple[str | None, int | None, str]]
 Rows = Sequence[Mapping[str, str | int | None]]
 
 
-def hear(made: Parcel, layout: str, member: str, answer: str, rows: Rows) -> Told:
-    """What the MO understands of an answer: RECID of the service → (payment, accepted kopecks, ground)."""
+def table(layout: str, rows: Rows) -> bytes:
     columns, out = columns_of(PROFILE.rules, "moscow", layout), io.BytesIO()
     write(out, columns, [[row.get(one.name) for one in columns] for row in rows], "cp866", date(2019, 11, 20))
+    return out.getvalue()
+
+
+def hear(made: Parcel, layout: str, member: str, answer: str, rows: Rows, **beside: bytes) -> Told:
+    """What the MO understands of an answer: RECID of the service → (payment, accepted kopecks, ground)."""
     sent, own = packed(made), names.identify("R4902Q11019.zip", PROFILE)
-    con = read(zipped({member: out.getvalue()}), answer, register.Beside(io.BytesIO(sent), len(sent), own))
+    con = read(
+        zipped({member: table(layout, rows), **beside}), answer, register.Beside(io.BytesIO(sent), len(sent), own)
+    )
     heard.prepare(con, PROFILE, Codes.of(PROFILE.data), last_day("2019-10"))
     found = con.execute("SELECT z.idcase, z.pay, z.sump, h.defect FROM z_sl z JOIN heard h ON h.n = z.n").fetchall()
     return {recid: (pay, sump, defect) for recid, pay, sump, defect in found}
@@ -71,6 +77,16 @@ def test_an_operation_that_is_refused_refuses_its_standard() -> None:
     told = errors(made, {"FILE": "HOQ1.109", "RECID": operation["RECID"], "ERRORS": "HOA"})
     stay = next(row for row in made.tables["S"] if (row["C_I"], row["COD"]) == (operation["C_I"], operation["COD"]))
     assert [recid for recid, (pay, *_rest) in told.items() if pay == "2"] == [stay["RECID"]]
+
+
+def test_protocol_and_settlements_may_come_beside() -> None:
+    made = parcel(PROFILE, Order(services=5, seed=2))
+    money = table(
+        "UD", [{"RECID": "1", "PERIOD": "201910", "LPU_ID": "4901", "COD": "1001", "K_U": 1, "PR_ALL": 100, "VZ": "1"}]
+    )
+    more = {"PrQ1109.pdf": b"%PDF-1.4", "UDQ14902.dbf": money}
+    told = hear(made, "CTRL", "CTRLQ1.dbf", "CTRL4902Q11019.zip", [], **more)
+    assert {pay for pay, _sump, _defect in told.values()} == {"1"}
 
 
 def seen_by_experts(row: Mapping[str, str], paid: int, withheld: int, **more: str) -> dict[str, str | int | None]:

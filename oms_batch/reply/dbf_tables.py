@@ -25,7 +25,7 @@ BATCH = 4096
 
 
 def write(con: duckdb.DuckDBPyConnection, sources: Mapping[str, BinaryIO], open_out: OpenOut, ask: Ask) -> Part:
-    """Every member of the answer's stage, made by its SELECT; the received register itself does not go back.
+    """Every member of the answer's stage that has a SELECT; the received register itself does not go back.
 
     The SELECT sees the tables of the register, ``findings``, ``verdicts``, ``book_defects``, ``given_<book>`` and
     ``rule_said(rule, official, defect)``; it tells of all accounts, so the part is all of ``ask.keep``.
@@ -33,6 +33,8 @@ def write(con: duckdb.DuckDBPyConnection, sources: Mapping[str, BinaryIO], open_
     _rules(con, ask)
     _named(con, ask)
     for one in ask.profile.members_of(ask.stage):
+        if not one.required and not ask.profile.rules.exists(f"{ask.profile.id}/answers/{one.layout}.sql"):
+            continue
         with open_out(name_of(one, ask.told.parts)) as out:
             write_table(con, out, ask.profile, one.layout, ask.received_at.date())
     row = con.execute(
