@@ -331,7 +331,7 @@ def test_what_no_document_may_be_is_refused_and_leaves_nothing(
 
 
 def test_a_record_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    endless = changed("</USL>", "</USL>" + "<USL></USL>" * 300_000)
+    endless = changed("</ISHOD>", "</ISHOD>" + "<OS_SLUCH>1</OS_SLUCH>" * 160_000)
     monkeypatch.setattr(federal_rows, "LONGEST_RECORD", 1_500_000)
     monkeypatch.setattr(federal_fast, "LONGEST_RECORD", 1_500_000)
     assert refusal(endless, SLOW) == "XML_LIMIT"
