@@ -58,7 +58,7 @@ def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes, last
                 WHEN $partly THEN COALESCE(a.sumv, 0) - COALESCE(a.sump, 0) ELSE 0 END AS withheld,
             COALESCE(NULLIF(a.said_defect, ''), d.osn, '') AS defect, COALESCE(d.kod, '') AS kod,
             COALESCE(a.said_rule, '') AS rule,
-            d.kod IS NOT NULL AS coded, {_payer(con)} AS payer
+            d.kod IS NOT NULL AS coded, {_payer(con)} AS payer, {_held(con)} AS held
         FROM account a LEFT JOIN coded d ON d.n = a.n""",
         {"refused": codes.refused, "partly": codes.partly, "last": last},
     )
@@ -107,6 +107,12 @@ def _payer(con: duckdb.DuckDBPyConnection) -> str:
     """Who pays an account, where an answer for all payers says so itself."""
     names = {row[0] for row in con.execute("DESCRIBE z_sl").fetchall()}
     return "COALESCE(a.payer, '')" if "payer" in names else "''"
+
+
+def _held(con: duckdb.DuckDBPyConnection) -> str:
+    """What we had withheld ourselves before we billed it: that needs no ground of the one who answers."""
+    names = {row[0] for row in con.execute("DESCRIBE z_sl").fetchall()}
+    return "COALESCE(a.held, 0)" if "held" in names else "0"
 
 
 def effects_sql(line: Hop, payer: str, where: str = "TRUE") -> str:

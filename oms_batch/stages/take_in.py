@@ -69,7 +69,9 @@ def _compare(bench: Bench, line: Hop, profile: Profile) -> None:
             WHERE h.sumv IS DISTINCT FROM k.sumv OR (NOT h.marked AND h.digest IS DISTINCT FROM k.digest)""",
         ),
         *check_flags(con, codes, LISTED),
-        *_rows(con, "DEFECT_CODE", "SELECT idcase, line, defect FROM heard WHERE refused AND NOT coded"),
+        *_rows(
+            con, "DEFECT_CODE", "SELECT idcase, line, defect FROM heard WHERE refused AND NOT coded AND withheld > held"
+        ),
     ]
     problems += heard.own_problems(con, profile)
     wrong = "refused" if not line.refused else "NOT refused" if not line.passed else "FALSE"

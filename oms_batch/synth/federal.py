@@ -94,7 +94,8 @@ def file_of(world: World) -> Mapping[str, Any]:
 
 
 def _maker(shapes: Mapping[str, Shape]) -> Callable[[World, dict[str, Any], int], Pattern]:
-    shape = shapes["ZAP"].inner["Z_SL"]
+    inner = shapes["ZAP"].inner
+    shape = inner["Z_SL"] if "Z_SL" in inner else inner["SLUCH"]
 
     def make(world: World, scene: dict[str, Any], draw: int) -> Pattern:
         length, mkb = stay(scene, draw)

@@ -135,6 +135,7 @@ def build(profile: Profile, spec: Spec) -> World:
             raise SetupError(f"synth: payer {letter} is not open on {last}")
         payers[letter] = payer
     fund = next((one for one in profile.payers if one.kind == "fund" and one.open_on(last)), None)
+    fund = fund or next(iter(payers.values()), None)  # between funds nobody is "the" fund
     if fund is None:
         raise SetupError("synth: the payers' book has no fund")
     return World(
