@@ -64,7 +64,8 @@ def test_every_rule_that_a_register_can_break_has_a_defect(side: str) -> None:
     book = rulebook.load(PROFILE.rules, rule_sets(PROFILE, side), PROFILE.id)
     planted = {code for one in catalogue(PROFILE) for code, _, _ in one.gives if one.side in (side, "both")}
     of_the_file = {rule.code for rule in book.rules if rule.refuses == "register"}
-    structure = {rule.code for rule in book.rules if rule.built_in} if side == "final" else set()
+    known = () if side == "final" else tuple(f"S.00.00{n}0" for n in range(1, 7))  # the others are of other forms
+    structure = {rule.code for rule in book.rules if rule.built_in and rule.code not in known}
     assert {rule.code for rule in book.rules} - planted - of_the_file - structure == set()
 
 

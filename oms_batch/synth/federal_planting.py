@@ -110,8 +110,10 @@ def _form(base: Ground) -> Form:
             "id_pac": account.first("PACIENT").attributes["ID_PAC"],
         }
 
-    def scene(pattern: Node) -> str:
-        return pattern.attributes.get("USL_OK", "")
+    def scene(pattern: Node, wanted: str) -> bool:
+        """USL_OK, or USL_OK and PROFIL: ``1``, ``3.78``."""
+        conditions, profile = pattern.attributes.get("USL_OK", ""), pattern.first("SL").attributes.get("PROFIL", "")
+        return wanted in (conditions, f"{conditions}.{profile}")
 
     shape = str(base.file["shape"])
     return Form(lambda world: other(world).patterns, accounts, whole, key, scene, _claimed, values, DIALECT, shape)

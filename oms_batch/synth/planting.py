@@ -45,16 +45,16 @@ class Planted:
 class Form:
     """A wire format as planting sees it: how persons and accounts become trees, where keys and sums stand.
 
-    ``key`` is how the exchange knows an account; ``scene`` tells a pattern's register type; ``values`` are places
-    for defects that only the format knows, from the account and the person's first account; ``kind`` is the kind of
-    file that defects may ask for.
+    ``key`` is how the exchange knows an account; ``scene`` tells whether a pattern is of a register type; ``values``
+    are places for defects that only the format knows, from the account and the person's first account; ``kind`` is
+    the kind of file that defects may ask for.
     """
 
     patterns: Callable[[World], Patterns]
     accounts: Callable[[World], Callable[[Person, Visit], Node]]
     whole: Callable[[World, Person, list[Node]], Node]
     key: Callable[[World, Node], str]
-    scene: Callable[[Node], str]
+    scene: Callable[[Node, str], bool]
     claimed: Callable[[Node], dict[str, int]]
     values: Callable[[World, Node, Node], dict[str, str]]
     dialect: Dialect
@@ -149,8 +149,8 @@ def _staged(field_: Field, person_: Person, rows: list[Visit], scenes: tuple[str
     staged: list[Visit] = []
     for visit, scene in zip(rows, scenes, strict=True):
         pools = field_.patterns.first
-        fit = [one for one in pools[person_.child, person_.male] if field_.form.scene(one.node) == scene]
-        fit = fit or [one for pool in pools.values() for one in pool if field_.form.scene(one.node) == scene]
+        fit = [one for one in pools[person_.child, person_.male] if field_.form.scene(one.node, scene)]
+        fit = fit or [one for pool in pools.values() for one in pool if field_.form.scene(one.node, scene)]
         staged.append(Visit(visit.ordinal, fit[person_.draw % len(fit)], SLOT * len(staged) + 1))
     return staged
 
@@ -251,7 +251,7 @@ REESTR = Form(
     _accounts,
     patient,
     lambda _world, account: account.attributes.get("xkey", ""),
-    lambda pattern: pattern.attributes["vg"],
+    lambda pattern, vg: pattern.attributes["vg"] == vg,
     claimed,
     _account_values,
     Dialect(),
