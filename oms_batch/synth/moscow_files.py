@@ -33,8 +33,14 @@ def members(profile: Profile, made: Parcel) -> Iterator[tuple[str, bytes]]:
         yield member.name.format_map(parts), out.getvalue()
 
 
-def first(profile: Profile, spec: Spec, each: int) -> tuple[list[tuple[str, Members]], int]:
-    """The parcels of a month, one per payer of the spec: file name with its members; and how many errors they carry."""
+def first(profile: Profile, spec: Spec, each: int, per_mille: int = 0) -> tuple[list[tuple[str, Members]], int]:
+    """The parcels of a month, one per payer of the spec: file name with its members; and how many errors they carry.
+
+    ``each``: how many times every error is planted; ``per_mille``: as many times as this share of the services needs.
+    """
+    if per_mille and not each:
+        kinds = len(profile.rules.toml(f"{profile.id}/synth/defects.toml")["defect"])
+        each = max(1, spec.accounts * per_mille // 1000 // kinds)
     total, planted = sum(spec.payers.values()), 0
     found: list[tuple[str, Members]] = []
     for payer, weight in spec.payers.items():

@@ -84,8 +84,9 @@ def _krasnodar_again(
 
 
 def _moscow(profile: Profile, spec: Spec, data: Mapping[str, Any]) -> Made:
-    """A parcel of tables for each payer, with every error that can be planted there ``each`` times."""
-    files, planted = moscow_files.first(profile, spec, int(data.get("each") or 0) if data.get("per_mille", 1) else 0)
+    """A parcel of tables for each payer; every error that can be planted there ``each`` times, or as a share needs."""
+    share = int(data.get("per_mille") or 0)
+    files, planted = moscow_files.first(profile, spec, int(data.get("each") or 0), share)
     return Made([Parcel(name, members) for name, members in files], planted=planted)
 
 
