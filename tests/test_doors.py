@@ -245,6 +245,8 @@ def test_every_command_of_the_program_is_in_that_table() -> None:
     """What changes the books and is tested elsewhere is named here."""
     elsewhere = {
         "convert",
+        "request",
+        "persons",
         "demo",
         "experts",
         "register",

@@ -6,7 +6,7 @@ field of the layout.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
 
@@ -25,14 +25,14 @@ BATCH = 4096
 
 
 def write(
-    con: duckdb.DuckDBPyConnection,
+    registers: Iterable[duckdb.DuckDBPyConnection],
     profile: Profile,
     named: NamedFile,
     open_out: OpenOut,
     when: date,
     page: str = "cp866",
 ) -> int:
-    """Write the one member of the request ``named`` from the register in ``con``; the number of its records.
+    """Write the one member of the request ``named`` about the persons of these registers; the number of its records.
 
     ``when`` stands in the head of the table. ``Fault`` when request.sql does not give the fields of the layout, or a
     value does not fit its field.
@@ -40,7 +40,7 @@ def write(
     (member,) = profile.members_of(named.stage)
     layout = load_dbf_layout(profile.rules, profile.id, member.layout)
     known = {one.name: Column(one.name, one.kind, one.size, one.decimals) for one in layout.fields}
-    rows = _rows(con, profile, list(known))
+    rows = (row for con in registers for row in _rows(con, profile, list(known)))
     with open_out(name_of(member, named.parts)) as out:
         return dbf_write.write(out, list(known.values()), rows, page, when)
 
