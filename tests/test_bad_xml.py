@@ -85,6 +85,8 @@ def inside(text: str) -> str:
         (inside("<odd><patient></patient></odd>"), "XML_SCHEMA"),
         (GOOD.replace("</personal_account>", "<personal_account/></personal_account>"), "XML_SCHEMA"),
         (GOOD.replace("<register_accounts>", "<register_accounts><register_accounts/>"), "XML_SCHEMA"),
+        (GOOD.replace('version="1.0"', 'version="1.1"', 1), "XML_SYNTAX"),
+        (GOOD.replace('version="1.0"', "version='1.b'", 1), "XML_SYNTAX"),
         (GOOD.replace("windows-1251", "KOI8-R"), "XML_ENCODING"),
         (GOOD.replace("windows-1251", "utf-7"), "XML_ENCODING"),
         (GOOD.replace("windows-1251", "'\">&").replace("Ж", "Z"), "XML_ENCODING"),

@@ -20,6 +20,7 @@ DEEPEST = 32
 WHITE = " \t\r\n"
 
 _DECLARED = re.compile(rb"""<\?xml\s[^>]*?encoding\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_VERSION = re.compile(rb"""<\?xml\s+version\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _UTF8_PAIR = re.compile(rb"[\xd0\xd1][\x80-\xbf]")
 _DECLARATION = re.compile(rb"^.{0,4}<!(DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)", re.DOTALL)
 _ASCII = bytes(range(128))
@@ -35,7 +36,8 @@ _TEXT = re.compile(rb">[ \t\r\n]*[^< \t\r\n]")
 def encoding_of(head: bytes, allowed: Sequence[str]) -> str:
     """The encoding of a document by its first bytes: ``windows-1251`` or ``utf-8``.
 
-    Refuses ``FILE_FORMAT`` (no XML at all), ``XML_ENCODING`` and ``XML_ENCODING_MISMATCH``.
+    Refuses ``FILE_FORMAT`` (no XML at all), ``XML_SYNTAX`` (another version of XML), ``XML_ENCODING`` and
+    ``XML_ENCODING_MISMATCH``.
     """
     for mark, name in _FOREIGN_MARKS.items():
         if head.startswith(mark):
@@ -48,6 +50,9 @@ def encoding_of(head: bytes, allowed: Sequence[str]) -> str:
     body = head[3:] if bom else head
     if not body.lstrip(b" \t\r\n").startswith(b"<"):
         raise refuse("FILE_FORMAT", "byte 0", expected="XML", found=magic_hex(head))
+    version = _VERSION.match(body)
+    if version is not None and (version[1] or version[2]) != b"1.0":  # expat takes any, others do not
+        raise refuse("XML_SYNTAX", "line 1", expected="1.0")
     match = _DECLARED.match(body)
     declared = (match[1] or match[2] or b"").decode("latin-1").lower() if match else "utf-8"
     declared = {"utf8": "utf-8", "cp1251": "windows-1251"}.get(declared, declared)

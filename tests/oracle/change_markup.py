@@ -225,3 +225,8 @@ def tag_forms(scene: Scene) -> bytes | None:
 @change
 def line_ends(scene: Scene) -> bytes:
     return as_bytes(scene.root).replace(b"\n", scene.chance.choice((b"\r\n", b"\r", b"\n\n")))
+
+
+@change
+def another_xml_version(scene: Scene) -> bytes:
+    return as_bytes(scene.root).replace(b"1.0", scene.chance.choice((b"1.1", b"2.0", b"1.b", b"1")), 1)
