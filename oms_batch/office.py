@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from typing import Any
 
-from oms_batch import clock, requests
+from oms_batch import clock, foreign, requests
 from oms_batch.desk import build, corrections, dbf_again, explain, invoice, refused, resubmit, sums
 from oms_batch.desk.wire import kopecks, load_wire
 from oms_batch.errors import Problem, Refusal, WrongState
@@ -139,10 +140,7 @@ def build_register(
     header = build.Header(named, day or clock.today(), number, "oms-batch")
     with ExitStack() as stack:
         folder = stack.enter_context(fsio.scratch_folder(str(site.home.tmp)))
-        sources = [
-            build.Source(stack.enter_context(fsio.open_read(fsio.absolute(file))), fsio.basename(file))
-            for file in files
-        ]
+        sources = stack.enter_context(foreign.sources(files, site.profile, folder, partial(_predecessor, site)))
         patients = stack.enter_context(fsio.create(f"{folder}/patients"))
         plain = f"{folder}/{site.profile.data['member']}"
         with fsio.create(plain) as out:
@@ -153,7 +151,7 @@ def build_register(
                 list(_again(site, waiting)),
                 out,
                 scratch=patients,
-                renumber=len(files) > 1,
+                renumber=len(sources) > 1,
             )
             fsio.fsync_file(out)
         # placed first: built again after a crash in between, the same accounts come in under the same keys
@@ -180,6 +178,14 @@ def build_again(site: Site, period: str) -> list[Built]:
             report = build.BuildReport("", *counts, lineage=list(one.lineage))
             made.append(Built(requests.submit(site, one.path), report))
     return made
+
+
+def _predecessor(site: Site, xkey: str) -> tuple[str, str]:
+    """(register, primary or repeat) of a refused account that has no successor yet; empty: there is none."""
+    found = [
+        one for one in ledger.refused(site.ledger, _refused_states(site), xkey=xkey) if one["desk"] != "resubmitted"
+    ]
+    return (found[-1]["register"], resubmit.kind(site.profile, found[-1])) if found else ("", "")
 
 
 def main_name(site: Site, period: str, number: str) -> NamedFile:

@@ -15,7 +15,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("deadlines", "problems", "routing"),
     ("formats",),
     ("intake", "judge", "reply", "desk", "store", "synth"),
-    ("homes", "site", "stages"),
+    ("homes", "site", "stages", "foreign"),
     ("work",),
     ("companions", "wording"),
     ("conductor", "insurance", "overview", "requests"),

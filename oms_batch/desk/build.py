@@ -14,9 +14,10 @@ from datetime import date
 from hashlib import blake2b
 from typing import BinaryIO
 
-from oms_batch.desk import fragment
+from oms_batch.desk import fragment, source_federal
 from oms_batch.desk.again import Again, Resubmission, bill_again, set_column
 from oms_batch.desk.source_csv import Reading, Record, read_csv, render
+from oms_batch.desk.source_federal import Tables, Told
 from oms_batch.desk.source_xml import Expected, read_xml
 from oms_batch.desk.sources import AccountPart, PatientPart, Problems, Sums
 from oms_batch.desk.wire import Wire, canonical, load_wire
@@ -60,23 +61,26 @@ class BuildReport:
     skipped: int = 0  # patients of a MIS register who have no account
     sources: list[tuple[str, Totals]] = field(default_factory=list)
     lineage: list[tuple[str, str, str]] = field(default_factory=list)
+    told: Told | None = None  # of registers of another exchange: what has no place here
 
 
 def build_register(
     profile: Profile,
     header: Header,
-    sources: Iterable[Source],
+    sources: Iterable[Source | Tables],
     resubmitted: Iterable[Resubmission],
     out: BinaryIO,
     *,
     scratch: BinaryIO | None = None,
     renumber: bool = False,
     limit: int = 1000,
+    told: Told | None = None,
 ) -> BuildReport:
     """Write the register document to ``out``; no source and nothing billed again gives a zero register.
 
     ``scratch`` is a seekable stream for the patients (memory when absent). ``renumber`` numbers all
-    accounts anew; else sources keep their numbers. ``Refusal`` names every bad place (``SRC_…``,
+    accounts anew; else sources keep their numbers. ``told`` collects what registers of another exchange (``Tables``)
+    lack; without it that is wrong like all else. ``Refusal`` names every bad place (``SRC_…``,
     ``VALUE_…``, ``XML_…``, ``HDR_…``), and then nothing has been written to ``out``.
     """
     wire = load_wire(profile)
@@ -92,9 +96,17 @@ def build_register(
     reading = Reading(wire, {**desk["defaults"], "z_sl.pr_nov": primary}, desk["sums"]["main_part"], encoding)
     expected = _expected(profile, header)
     beside = _beside(wire)
+    told = builder.report.told = told or Told(builder.problems)
     for source in sources:
         before = Totals(builder.report.accounts, builder.report.kopecks)
-        for patient in _open(source, reading, expected, builder.problems, beside):
+        if isinstance(source, Tables):
+            source_federal.check_head(source, profile, header.named, builder.problems)
+            patients: Iterable[PatientPart] = source_federal.read_tables(
+                source, profile, reading, builder.problems, told
+            )
+        else:
+            patients = _open(source, reading, expected, builder.problems, beside)
+        for patient in patients:
             builder.take(patient)
         after = Totals(builder.report.accounts, builder.report.kopecks)
         builder.report.sources.append((source.label, after - before))

@@ -73,7 +73,7 @@ def read_csv(stream: BinaryIO, label: str, reading: Reading, problems: Problems)
     try:
         rows = csv.reader(text, delimiter=";", strict=True)
         person: Record | None = None
-        nest = _Nest(reading, label, problems)
+        nest = Nest(reading, label, problems)
         try:
             head = [one.strip() for one in next(rows, [])]
             nest.columns_are(head)
@@ -93,7 +93,7 @@ def read_csv(stream: BinaryIO, label: str, reading: Reading, problems: Problems)
         text.detach()
 
 
-class _Nest:
+class Nest:
     """The open lines of one file: who stands inside whom."""
 
     def __init__(self, reading: Reading, label: str, problems: Problems) -> None:

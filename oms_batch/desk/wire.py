@@ -18,6 +18,7 @@ from oms_batch.model import parse_date
 
 _DOTTED = re.compile(r"(\d{2})\.(\d{2})\.(\d{4})", re.ASCII)
 _MONEY = re.compile(r"\d{1,13}(?:\.\d{1,2})?", re.ASCII)
+_QUANTITY = re.compile(r"\d{1,13}(?:\.\d{1,9})?", re.ASCII)
 _INT = re.compile(r"-?\d{1,18}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
@@ -158,7 +159,7 @@ def _shape(kind: str, value: str) -> str | None:
         return value if found else None
     if kind in ("money", "quantity"):
         number = value.replace(",", ".").replace(" ", "").replace("\u00a0", "")
-        if not _MONEY.fullmatch(number):
+        if not (_MONEY if kind == "money" else _QUANTITY).fullmatch(number):
             return None
         return f"{Decimal(number):.2f}" if kind == "money" else number
     if kind == "int":
