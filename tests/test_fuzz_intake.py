@@ -55,7 +55,7 @@ def test_a_spoiled_packet_is_refused_or_taken_in(kind: str, monkeypatch: pytest.
     named = identify(f"{name}.zip", PROFILE)
     monkeypatch.setattr(federal_xml, "SMALL", 3_000)  # both ways of reading come up
     with slim():
-        for number in range(times(12, len(KINDS))):
+        for number in range(times(8, len(KINDS))):
             members = list(
                 zip((f"{name}.XML", f"{persons}.XML"), spoiled(pair, chance) if number else pair, strict=True)
             )
@@ -70,13 +70,13 @@ def test_a_spoiled_packet_is_refused_or_taken_in(kind: str, monkeypatch: pytest.
     print("packet", kind, dict(seen.most_common()))
     assert {one for one in seen if one.isupper()} <= CODES
     assert seen["taken in"]
-    assert len(seen) > 2
+    assert len(seen) > 1
 
 
 @pytest.mark.parametrize("side", ["fund", "insurer"])
 def test_every_rule_decides_on_a_spoiled_packet(side: str) -> None:
     chance, seen = random.Random(side), Counter[str]()
-    for number in range(times(4, 20)):
+    for number in range(times(2, 20)):
         pair, name, _ = made(KINDS[number % len(KINDS)])
         for _ in range(4):  # such as leave both documents well-formed
             pair = treewise(pair[0], chance), treewise(pair[1], chance) if chance.randrange(3) == 0 else pair[1]
