@@ -248,6 +248,23 @@ def test_what_reading_finds_is_told_by_the_code_of_its_field(tmp_path: Path) -> 
     assert told == {("S", "0000001", "NVA", "5.1.1."), ("S", "0000002", "DUA", "5.1.3.")}
 
 
+def test_a_record_without_a_number_sends_the_parcel_back() -> None:
+    made = parcel(PROFILE, Order(services=6, seed=8))
+    made.tables["S"][2]["RECID"] = ""
+    one = judged_parcel(made)
+    found = one.con.execute("SELECT refuses, z_sl_n, pers_n FROM findings WHERE severity = 'reject'").fetchall()
+    assert found == [("register", None, None)]
+
+
+def test_records_with_one_number_are_refused_alike(tmp_path: Path) -> None:
+    made = parcel(PROFILE, Order(services=6, seed=8))
+    made.tables["S"][1]["RECID"] = made.tables["S"][0]["RECID"]
+    one = judged_parcel(made)
+    assert one.total.accounts == 2
+    rows = rows_of(answer(one, "CTRL")[1]["CTRLQ1.dbf"], tmp_path)
+    assert {(row["RECID"], row["ERRORS"]) for row in rows if row["FILE"] == "SQ1.109"} == {("0000001", "DLA")}
+
+
 # ---- the tables as files ----------------------------------------------------------------------------
 
 

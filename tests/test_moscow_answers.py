@@ -115,7 +115,28 @@ def test_experts_take_back_all_or_a_part_and_may_give_back() -> None:
     }
 
 
-def test_experts_of_another_month_say_nothing_of_this_one() -> None:
+def test_what_an_answer_says_of_something_unknown_is_not_lost() -> None:
     made = parcel(PROFILE, Order(services=10, seed=6))
-    row = {**seen_by_experts(made.tables["S"][0], 1, 1), "PERIOD_E": "201909"}
-    assert experts(made, row) == {}
+    first = made.tables["S"][0]
+    strange = [
+        errors(made, {"FILE": "SQ1.109", "RECID": "9999999", "ERRORS": "H8A"}),
+        errors(made, {"FILE": "SPR4902.109", "RECID": first["RECID"], "ERRORS": "H8A"}),
+        errors(made, {"FILE": "SQ2.109", "RECID": first["RECID"], "ERRORS": "H8A"}),
+        errors(made, {"FILE": "SQ1.109", "RECID": first["RECID"], "ERRORS": "H8A", "LPU_ID": "4901"}),
+        experts(made, {**seen_by_experts(first, 1, 1), "PERIOD_E": "201909"}),
+        experts(made, {**seen_by_experts(first, 1, 1), "K_U": 77}),
+    ]
+    for told in strange:  # an account that we never sent: taking in refuses the whole answer
+        assert any(pay == "2" and sump == 0 for pay, sump, _defect in told.values())
+    known = {row["RECID"] for row in made.tables["S"]}
+    assert [len(told) - len(known & set(told)) for told in strange[:1]] == [1]
+
+
+def test_experts_tell_accounts_that_are_alike_one_by_one() -> None:
+    made = parcel(PROFILE, Order(services=5, seed=6))
+    one = next(row for row in made.tables["S"] if row["COD"] == "1003")
+    made.tables["S"].append({**one, "RECID": "0000777", "D_TYPE": "2"})
+    row = {**seen_by_experts(one, 45530, 45530), "OSN230": "4.2."}
+    assert {recid: pay for recid, (pay, *_rest) in experts(made, row).items()} == {one["RECID"]: "2"}
+    both = experts(made, row, {**row, "RECID": "2"})
+    assert {recid: pay for recid, (pay, *_rest) in both.items()} == {one["RECID"]: "2", "0000777": "2"}

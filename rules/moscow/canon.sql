@@ -52,27 +52,35 @@ priced AS (
         ELSE tarif.day_price * service.k_u END
     END AS cost
   FROM service LEFT JOIN tarif ON tarif.code = service.cod AND service.day >= tarif.since AND service.day <= tarif.until),
--- an answer of errors: rows on the service, on an operation of it, or on its patient
+-- an answer of errors: rows on the service, on an operation of it, or on its patient; the table is told by its name, SPR is no S
+fault AS (SELECT c.*, upper(split_part(c.file, '.', 1)) AS stem FROM ctrl c),
 told AS (
   SELECT p.n AS n, max(c.e_cod) AS e_cod, max(c.e_ku) AS e_ku
-  FROM priced p JOIN ctrl c ON c.recid = p.recid AND upper(left(c.file, 1)) = 'S' GROUP BY p.n
+  FROM priced p CROSS JOIN named JOIN fault c ON c.recid = p.recid AND c.stem = concat('S', named.payer) GROUP BY p.n
   UNION ALL
-  SELECT p.n, NULL, NULL FROM priced p JOIN pers ON pers.n = p.person_n
-    JOIN ctrl c ON c.recid = pers.id_pac AND upper(left(c.file, 1)) = 'R'
+  SELECT p.n, NULL, NULL FROM priced p CROSS JOIN named JOIN pers ON pers.n = p.person_n
+    JOIN fault c ON c.recid = pers.id_pac AND c.stem = concat('R', named.payer)
   UNION ALL
-  SELECT p.n, NULL, NULL FROM priced p JOIN ho ON ho.sn_pol = p.sn_pol AND ho.c_i = p.c_i AND ho.cod = p.cod
-    JOIN ctrl c ON c.recid = ho.recid AND upper(left(c.file, 2)) = 'HO'),
+  SELECT p.n, NULL, NULL FROM priced p CROSS JOIN named JOIN ho ON ho.sn_pol = p.sn_pol AND ho.c_i = p.c_i AND ho.cod = p.cod
+    JOIN fault c ON c.recid = ho.recid AND c.stem IN (concat('HO', named.payer), concat('HO', named.payer, named.mo))),
 heard AS (
   SELECT told.n AS n, CASE WHEN count(*) = count(told.e_cod) THEN max(tarif.price * told.e_ku) END AS instead
   FROM told LEFT JOIN priced ON priced.n = told.n
     LEFT JOIN tarif ON tarif.code = told.e_cod AND priced.day >= tarif.since AND priced.day <= tarif.until
   GROUP BY told.n),
--- experts name an account by its own data, not by its number
+-- experts name an account by its own data, not by its number: of several alike each row means the next one
+alike AS (
+  SELECT p.n AS n, concat_ws('|', p.sn_pol, p.c_i, p.cod, p.d_u, p.iotd, p.pcod, p.k_u) AS same,
+    row_number() OVER (PARTITION BY concat_ws('|', p.sn_pol, p.c_i, p.cod, p.d_u, p.iotd, p.pcod, p.k_u) ORDER BY p.n) AS place,
+    count(*) OVER (PARTITION BY concat_ws('|', p.sn_pol, p.c_i, p.cod, p.d_u, p.iotd, p.pcod, p.k_u)) AS many
+  FROM priced p),
+seen AS (
+  SELECT me.s_opl_e AS s_opl_e, concat_ws('|', me.sn_pol, me.c_i, me.cod, me.d_u, me.iotd, me.pcod, me.k_u) AS same,
+    row_number() OVER (PARTITION BY concat_ws('|', me.sn_pol, me.c_i, me.cod, me.d_u, me.iotd, me.pcod, me.k_u) ORDER BY me.n) AS place
+  FROM me CROSS JOIN named WHERE me.period_e = concat(named.year, lpad(CAST(named.month AS VARCHAR), 2, '0'))),
 expert AS (
-  SELECT p.n AS n, sum(me.s_opl_e) AS withheld FROM priced p CROSS JOIN named JOIN me ON me.sn_pol = p.sn_pol AND me.c_i = p.c_i AND me.cod = p.cod
-    AND me.d_u = p.d_u AND me.iotd = p.iotd AND me.pcod = p.pcod AND me.k_u = p.k_u
-    AND me.period_e = concat(named.year, lpad(CAST(named.month AS VARCHAR), 2, '0'))
-  GROUP BY p.n)
+  SELECT alike.n AS n, sum(seen.s_opl_e) AS withheld FROM seen JOIN alike ON alike.same = seen.same AND alike.place = (seen.place - 1) % alike.many + 1
+  GROUP BY alike.n)
 SELECT p.n AS n, p.person_n AS up_n, p.n AS z_sl_n, p.line AS line, p.person_n AS pers_n,
   concat(named.year, lpad(CAST(named.month AS VARCHAR), 2, '0'), '-', named.payer, '-', COALESCE(p.recid, concat('#', p.n))) AS xkey,
   CAST(NULL AS VARCHAR) AS x_key2, p.recid AS idcase,
@@ -101,6 +109,28 @@ FROM priced p CROSS JOIN named LEFT JOIN heard ON heard.n = p.n LEFT JOIN expert
 -- a table of experts tells of the accounts that they saw, and of no other
 WHERE named.stage <> 'ME' OR expert.n IS NOT NULL;
 
+CREATE OR REPLACE TABLE oper AS
+SELECT ho.n AS n, min(z_sl.n) AS up_n, min(z_sl.n) AS z_sl_n, ho.line AS line, ho.recid AS recid, ho.codho AS codho, ho.k_ho AS k_ho
+FROM ho LEFT JOIN z_sl ON z_sl.sn_pol = ho.sn_pol AND z_sl.nhistory = ho.c_i AND z_sl.cod = ho.cod
+GROUP BY ho.n, ho.line, ho.recid, ho.codho, ho.k_ho;
+
+-- a row of an answer that means nothing we sent must not be lost: it stands as an account that nobody has
+INSERT INTO z_sl BY NAME
+SELECT 1000000000 + c.n AS n, c.line AS line, concat('?', c.file, '-', c.recid) AS xkey, c.recid AS idcase, '0' AS pr_nov, 0 AS sumv, 0 AS sump, '2' AS pay
+FROM ctrl c CROSS JOIN named
+LEFT JOIN (SELECT DISTINCT idcase FROM z_sl) s ON s.idcase = c.recid AND upper(split_part(c.file, '.', 1)) = concat('S', named.payer)
+LEFT JOIN (SELECT DISTINCT id_pac FROM pers) r ON r.id_pac = c.recid AND upper(split_part(c.file, '.', 1)) = concat('R', named.payer)
+LEFT JOIN (SELECT DISTINCT recid FROM oper WHERE z_sl_n IS NOT NULL) o ON o.recid = c.recid
+  AND upper(split_part(c.file, '.', 1)) IN (concat('HO', named.payer), concat('HO', named.payer, named.mo))
+WHERE named.stage IN ('CTRL', 'CTRLIN') AND ((s.idcase IS NULL AND r.id_pac IS NULL AND o.recid IS NULL) OR c.lpu_id IS DISTINCT FROM named.mo)
+UNION ALL BY NAME
+SELECT 2000000000 + me.n AS n, me.line AS line, concat('?ME-', me.recid) AS xkey, me.recid AS idcase, '0' AS pr_nov, 0 AS sumv, 0 AS sump, '2' AS pay
+FROM me CROSS JOIN named
+LEFT JOIN (SELECT DISTINCT sn_pol, nhistory, cod, date_z_2, iotd, iddokt, k_u FROM z_sl) z ON z.sn_pol = me.sn_pol AND z.nhistory = me.c_i AND z.cod = me.cod
+  AND z.date_z_2 = me.d_u AND z.iotd = me.iotd AND z.iddokt = me.pcod AND z.k_u = me.k_u
+WHERE named.stage = 'ME' AND (z.sn_pol IS NULL OR me.lpu_id IS DISTINCT FROM named.mo
+  OR me.period_e IS DISTINCT FROM concat(named.year, lpad(CAST(named.month AS VARCHAR), 2, '0')));
+
 CREATE OR REPLACE TABLE usl AS
 SELECT n, n AS up_n, n AS z_sl_n, line, cod AS code_usl, CAST(k_u AS DECIMAL(12,2)) AS kol_usl, ltrim(prof, '0') AS profil, det, prvs,
   iddokt AS code_md, date_z_1 AS date_in, date_z_2 AS date_out, sumv AS sumv_usl, sump AS sump_usl
@@ -112,13 +142,10 @@ SELECT row_number() OVER (ORDER BY z_sl_n, ds_type) AS n, z_sl_n AS up_n, z_sl_n
   UNION ALL SELECT n, line, '2', ds_2 FROM z_sl WHERE ds_2 IS NOT NULL
   UNION ALL SELECT n, line, '3', ds_3 FROM z_sl WHERE ds_3 IS NOT NULL);
 
-CREATE OR REPLACE TABLE oper AS
-SELECT ho.n AS n, min(z_sl.n) AS up_n, min(z_sl.n) AS z_sl_n, ho.line AS line, ho.recid AS recid, ho.codho AS codho, ho.k_ho AS k_ho
-FROM ho LEFT JOIN z_sl ON z_sl.sn_pol = ho.sn_pol AND z_sl.nhistory = ho.c_i AND z_sl.cod = ho.cod
-GROUP BY ho.n, ho.line, ho.recid, ho.codho, ho.k_ho;
-
 -- what reading found: whose account or patient it spoils; faults of the lists beside (departments, staff, versions) are told, but refuse nothing
 UPDATE findings SET unit = 'z_sl', z_sl_n = z_sl.n, pers_n = z_sl.pers_n FROM z_sl WHERE findings.unit = 's' AND z_sl.n = findings.n;
 UPDATE findings SET unit = 'pers', n = findings.n, pers_n = findings.n, refuses = 'person' WHERE findings.unit IN ('r', 'rin');
 UPDATE findings SET unit = 'oper', z_sl_n = oper.z_sl_n FROM oper WHERE findings.unit = 'ho' AND oper.n = findings.n;
-UPDATE findings SET severity = 'warn' WHERE unit IN ('d', 'nv', 'h', 'spr') OR (unit = 'oper' AND z_sl_n IS NULL);
+-- without its number a record cannot be answered: the parcel goes back as a whole
+UPDATE findings SET refuses = 'register', z_sl_n = NULL, pers_n = NULL WHERE element = 'RECID' AND unit IN ('z_sl', 'pers', 'oper');
+UPDATE findings SET severity = 'warn' WHERE unit IN ('d', 'nv', 'h', 'spr') OR (unit = 'oper' AND z_sl_n IS NULL AND refuses <> 'register');
