@@ -90,7 +90,7 @@ def meant(one: Facets, text: str, scale: int) -> str:
                 return text if date.fromisoformat(text).isoformat() == text else ""
             except ValueError:
                 return ""
-        return text
+        return re.sub("[ \t\r\n]+", " ", text).strip(" ") if one.trim else text
     try:
         number = Decimal(text.strip(WHITE))
     except InvalidOperation:
