@@ -189,11 +189,13 @@ def add_later(tree: Element, additions: list[dict[str, str]], layout: str) -> El
     """A copy of a tree with the elements that later versions are known to have, behind what is there."""
     made = replace(tree, kids=[add_later(kid, [], layout) for kid in tree.kids], facets=dict(tree.facets))
     for row in additions:
+        if layout not in row["in"].split("|"):
+            continue
         at = made
         *above, name = row["path"].split("/")[1:]
         for step in above:
             at = next(kid for kid in at.kids if kid.name == step)
-        if layout not in row["in"].split("|") or any(kid.name == name for kid in at.kids):
+        if any(kid.name == name for kid in at.kids):
             continue
         facets = {"min": "0", "max": row["max"]}
         if row["type"] == "group":

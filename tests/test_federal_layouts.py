@@ -80,6 +80,7 @@ def test_the_tables_that_the_exchange_needs_are_there() -> None:
         ("H", "sanctions", "3.2", "2022-05", "H:sanctions_3.2"),
         ("H", "to_mo_hw", "3.2", "2022-05", "H:to_mo_hw_3.2"),
         ("H", "to_smo", "2.1", "2017-01", "H:2.1"),
+        ("H", "to_mo", "3.0", "2018-07", "H:3.0"),
         ("H", "from_mo", "6.0", "2026-02", "H:6.0"),
         ("D", "from_mo", "3.1", "2020-03", "D:from_mo_3.1"),
         ("D", "from_mo", "3.1", "2020-04", "D:from_mo_3.1_2020-04"),

@@ -317,6 +317,7 @@ ROOT = "<ZL_LIST>"
         (PAIR.main.decode("cp1251").encode("utf-16"), "XML_ENCODING"),
         (PAIR.main.replace(b"windows-1251", b"koi8-r", 1), "XML_ENCODING"),
         (PAIR.persons, "XML_SCHEMA"),
+        (b"<html><body>1</body></html>", "XML_SCHEMA"),
         (b"PK\x03\x04", "FILE_FORMAT"),
         (changed("<VERSION>3.2<", "<VERSION>9.9<"), "HDR_VERSION"),
         (changed("<VERSION>3.2</VERSION>", ""), "HDR_VERSION"),

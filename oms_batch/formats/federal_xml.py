@@ -122,13 +122,14 @@ def layout_of(
     if any((row["type"], row["id"]) == (kind, rest) for row in elements.index(rules, profile)):
         return elements.load(rules, profile, wanted)
     found = sniff(stream, encodings)
+    root = next((row["root"] for row in elements.index(rules, profile) if row["type"] == kind), "")
+    if found and next(iter(found)).partition("/")[0] != root:
+        raise refuse("XML_SCHEMA", "line 1", expected=root)
     named = {path.rpartition("/")[2]: text for path, text in reversed(found.items()) if path.count("/") == 2}
     year, month = named.get("YEAR", ""), named.get("MONTH", "")
     period = f"{int(year):04d}-{int(month):02d}" if _digits(year, 4) and _digits(month, 2) else ""
     ids = elements.candidates(rules, profile, kind, rest, named.get("VERSION", ""), period)
     known = [elements.load(rules, profile, one) for one in ids]
-    if found and next(iter(found)).partition("/")[0] != known[0].root.name:
-        raise refuse("XML_SCHEMA", "line 1", expected=known[0].root.name)
     return next((one for one in known if set(found) <= set(one.elements)), known[0])
 
 
