@@ -291,27 +291,28 @@ def _protocol(site: Site, job: dict[str, Any], refusal: Refusal) -> list[tuple[s
     ]
     out = io.BytesIO()
     protocol.write_protocol_page(refusal, out, name, facts_of, texts, lang=site.settings.lang)
-    called = _called(site, job, stem)
+    called, packed = _called(site, job, stem)
     machine = protocol.flk_p(refusal, name, f"{called}.xml", texts, sha256=job["sha256"], form=_form(site))
-    return [_packed(site, job, called, machine), (f"{stem}.protocol.html", out.getvalue())]
+    own = _packed(site, job, called, machine) if packed else (f"{called}.xml", machine)
+    return [own, (f"{stem}.protocol.html", out.getvalue())]
 
 
-def _called(site: Site, job: dict[str, Any], stem: str) -> str:
-    """What the profile calls the protocol of this file: out of the parts of its name, or of its stem alone."""
+def _called(site: Site, job: dict[str, Any], stem: str) -> tuple[str, bool]:
+    """What the protocol of this file is called (one name, or one by stage), and whether it travels packed."""
+    rules, usual = site.profile.data["name"], "{stem}.protocol"
+    own = rules.get("protocol_name", usual)
+    if isinstance(own, str):
+        return own.format(stem=stem), "protocol_in" in rules
     plain = job["canonical"].rpartition(".")[0]
-    parts = names.identify(job["canonical"], site.profile).parts if plain else {}
-    try:
-        usual = str(site.profile.data["name"].get("protocol_name", "{stem}.protocol"))
-        return usual.format_map({**parts, "stem": plain or stem}) + stem.removeprefix(plain or stem)
-    except KeyError:
-        return f"{stem}.protocol"
+    named = names.identify(job["canonical"], site.profile) if plain else None
+    if named is None or named.stage not in own:
+        return usual.format(stem=stem), False
+    return own[named.stage].format_map(named.parts) + stem.removeprefix(plain), "protocol_in" in rules
 
 
 def _packed(site: Site, job: dict[str, Any], called: str, machine: bytes) -> tuple[str, bytes]:
-    """The protocol as it travels: a document, or packed where the profile wants it so (``protocol_in``)."""
-    extension = site.profile.data["name"].get("protocol_in", "")
-    if not extension:
-        return f"{called}.xml", machine
+    """The protocol in the archive that the profile wants it in."""
+    extension = site.profile.data["name"]["protocol_in"]
     out, when = io.BytesIO(), clock.parse(job["received_at"])
     members = [(f"{called}.XML", io.BytesIO(machine))]
     container.pack_members(site.profile.data["containers"][extension], members, out, when)

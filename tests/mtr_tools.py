@@ -42,7 +42,7 @@ class Funds:
             own = {key: value for key, value in FUNDS[name].items() if key != "role"}
             others = [{"folder": other, **FUNDS[other]} for other in self.names if other != name]
             options = {"settle_seconds": 0, "give_up_minutes": 1, "isolate": False, "workers": 1}
-            homes.init(str(self.root / name), "tfoms", own=own, partners=others, profile="mtr", **options)  # type: ignore[arg-type]
+            homes.init(str(self.root / name), "tfoms", own=own, partners=others, profile="mtr", **options)
 
     @contextmanager
     def at(self, name: str) -> Iterator[Site]:
@@ -91,7 +91,7 @@ def packed(part: mtr.Part, document: bytes | None = None) -> tuple[str, bytes]:
 def archive(stem: str, document: bytes) -> tuple[str, bytes]:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packing:
-        packing.writestr(f"{stem}.XML", document)
+        packing.writestr(zipfile.ZipInfo(f"{stem}.XML", (2022, 4, 5, 9, 30, 0)), document)
     return f"{stem}.oms", out.getvalue()
 
 

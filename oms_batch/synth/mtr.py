@@ -67,7 +67,7 @@ def name_of(world: World, letter: str) -> str:
 
 
 def strangers(profile: Profile, spec: Spec, every: int) -> tuple[Changes, tuple[int, ...]]:
-    """Every n-th person whom the paying fund does not have: the change of its insured, the ordinals of their accounts."""
+    """Every n-th person is unknown to the paying fund: the change of its insured, the ordinals of their accounts."""
     ground = prepare(profile, spec)
     changes: dict[str, list[Mapping[str, str]]] = {}
     ordinals: list[int] = []
