@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import dbfread
 import duckdb
 
 from oms_batch.exchange import Profile, load_profile
+from oms_batch.formats.dbf_layout import load_dbf_layout
 from oms_batch.intake import names, register
 from oms_batch.judge import books, engine, facts_view, rulebook, verdict
 from oms_batch.judge.person import load_spelling
@@ -129,3 +131,40 @@ def told_errors(rows: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
         (next(kind for kind in tables if row["FILE"].startswith(kind)), row["RECID"], row["ERRORS"][:-1])
         for row in rows
     }
+
+
+JUNK = {
+    "C": [
+        "",
+        "x",
+        "Ы",
+        "'",
+        '"',
+        "%",
+        "0",
+        "-1",
+        "#1#2019",
+        "#1#20191003#1",
+        "##",
+        "999999",
+        "А",
+        "v",
+        "5",
+        "2026-02-30",
+    ],
+    "N": ["", "0", "1", "5", "-1", "9", "99", "999"],
+    "D": ["", "1900-01-01", "2000-02-29", "2019-10-31", "2019-11-01", "2026-10-15", "9999-12-31"],
+}
+
+
+def spoiled(made: Parcel, share: int) -> Parcel:
+    """The parcel with so many per cent of its values replaced by junk that fits the width; numbers of records stay."""
+    chance = random.Random(share)
+    for role, rows in made.tables.items():
+        fields = load_dbf_layout(PROFILE.rules, "moscow", role).fields
+        for row in rows:
+            for field in fields:
+                if field.name != "RECID" and chance.randrange(100) < share:
+                    wide = 10 if field.kind == "D" else field.size - (field.decimals + 1 if field.decimals else 0)
+                    row[field.name] = chance.choice([text for text in JUNK[field.kind] if len(text) <= wide])
+    return made

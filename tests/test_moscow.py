@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import random
 import re
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from tests.moscow_tools import (
     packed,
     read,
     rows_of,
+    spoiled,
     told_errors,
     zipped,
 )
@@ -185,41 +185,9 @@ def test_claimed_and_accepted_say_who_is_paid(hospital: Judged, tmp_path: Path) 
     assert all(bool(row["ER_C"]) == (row["OPLATA"] == 2) for row in people)
 
 
-JUNK = {
-    "C": [
-        "",
-        "x",
-        "Ы",
-        "'",
-        '"',
-        "%",
-        "0",
-        "-1",
-        "#1#2019",
-        "#1#20191003#1",
-        "##",
-        "999999",
-        "А",
-        "v",
-        "5",
-        "2026-02-30",
-    ],
-    "N": ["", "0", "1", "5", "-1", "9", "99", "999"],
-    "D": ["", "1900-01-01", "2000-02-29", "2019-10-31", "2019-11-01", "2026-10-15", "9999-12-31"],
-}
-
-
 @pytest.mark.parametrize("share", [2, 20, 100])
 def test_whatever_stands_in_the_tables_every_rule_decides(share: int, tmp_path: Path) -> None:
-    chance = random.Random(share)
-    made = parcel(PROFILE, Order(services=40, seed=share, each=1))
-    for role, rows in made.tables.items():
-        fields = load_dbf_layout(PROFILE.rules, "moscow", role).fields
-        for row in rows:
-            for field in fields:
-                if field.name != "RECID" and chance.randrange(100) < share:
-                    wide = 10 if field.kind == "D" else field.size - (field.decimals + 1 if field.decimals else 0)
-                    row[field.name] = chance.choice([text for text in JUNK[field.kind] if len(text) <= wide])
+    made = spoiled(parcel(PROFILE, Order(services=40, seed=share, each=1)), share)
     one = judged_parcel(made)
     for stage in ("CTRL", "Y"):
         for data in answer(one, stage)[1].values():

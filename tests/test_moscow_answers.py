@@ -6,6 +6,8 @@ import io
 from collections.abc import Mapping, Sequence
 from datetime import date
 
+import pytest
+
 from oms_batch.formats.dbf_write import write
 from oms_batch.intake import names, register
 from oms_batch.model import last_day
@@ -13,7 +15,7 @@ from oms_batch.reply.dbf_tables import columns_of
 from oms_batch.reply.marks import Codes
 from oms_batch.stages import heard
 from oms_batch.synth.moscow import Order, Parcel, parcel
-from tests.moscow_tools import PROFILE, packed, read, zipped
+from tests.moscow_tools import PROFILE, answer, judged_parcel, packed, read, spoiled, zipped
 
 Told = dict[str, tuple[str | None, int | None, str]]
 Rows = Sequence[Mapping[str, str | int | None]]
@@ -45,6 +47,19 @@ def experts(made: Parcel, *rows: Mapping[str, str | int | None]) -> Told:
 
 
 ERROR = {"REFREASON": "53", "ET230": "1", "OSN230": "5.1.4.", "LPU_ID": "4902"}
+
+
+@pytest.mark.parametrize("share", [0, 3, 30, 100])
+def test_the_organisation_hears_exactly_what_the_payer_decided(share: int) -> None:
+    for payer in ("Q1", "IN"):
+        made = spoiled(parcel(PROFILE, Order(services=60, seed=share, payer=payer, each=1)), share)
+        one, sent = judged_parcel(made), packed(made)
+        name, files, _part = answer(one, "CTRLIN" if payer == "IN" else "CTRL")
+        con = read(zipped(files), name, register.Beside(io.BytesIO(sent), len(sent), one.named))
+        heard.prepare(con, PROFILE, Codes.of(PROFILE.data), last_day("2019-10"))
+        decided = one.con.execute("SELECT z_sl_n, refused, COALESCE(sumv, 0) FROM verdicts ORDER BY 1").fetchall()
+        assert con.execute("SELECT n, refused, sumv FROM heard ORDER BY 1").fetchall() == decided
+        assert con.execute("SELECT count(*) FROM heard WHERE refused AND NOT coded").fetchone() == (0,)
 
 
 def test_who_is_not_listed_is_paid_and_a_refused_patient_takes_his_services_along() -> None:

@@ -61,8 +61,8 @@ told AS (
   SELECT p.n, NULL, NULL FROM priced p CROSS JOIN named JOIN pers ON pers.n = p.person_n
     JOIN fault c ON c.recid = pers.id_pac AND c.stem = concat('R', named.payer)
   UNION ALL
-  SELECT p.n, NULL, NULL FROM priced p CROSS JOIN named JOIN ho ON ho.sn_pol = p.sn_pol AND ho.c_i = p.c_i AND ho.cod = p.cod
-    JOIN fault c ON c.recid = ho.recid AND c.stem IN (concat('HO', named.payer), concat('HO', named.payer, named.mo))),
+  SELECT min(p.n), NULL, NULL FROM priced p CROSS JOIN named JOIN ho ON ho.sn_pol = p.sn_pol AND ho.c_i = p.c_i AND ho.cod = p.cod
+    JOIN fault c ON c.recid = ho.recid AND c.stem IN (concat('HO', named.payer), concat('HO', named.payer, named.mo)) GROUP BY ho.n),
 heard AS (
   SELECT told.n AS n, CASE WHEN count(*) = count(told.e_cod) THEN max(tarif.price * told.e_ku) END AS instead
   FROM told LEFT JOIN priced ON priced.n = told.n
