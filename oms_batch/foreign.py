@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import duckdb
@@ -62,10 +62,8 @@ def tables_of(files: Sequence[str], profile: Profile, below: str = "", *, worker
         yield Read(con, main.named, taken.kind, taken.result.encoding)
 
 
-def is_foreign(file: str, roots: Iterable[str]) -> bool:
-    """Whether a source is a register of another exchange: an archive, or a document with one of these roots."""
-    with fsio.open_read(fsio.absolute(file)) as stream:
-        start = stream.read(_START)
+def is_foreign(start: bytes, roots: Iterable[str]) -> bool:
+    """Whether a file that begins so is a register of another exchange: an archive, or a document with such a root."""
     if start[:2] == ARCHIVE:
         return True
     body = start.split(b"?>", 1)[-1].lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -96,27 +94,31 @@ def grouped(files: Sequence[str], profile: Profile) -> list[list[str]]:
 
 
 @contextmanager
-def sources(files: Sequence[str], profile: Profile, folder: str, known: Known) -> Iterator[list[Source | Tables]]:
+def sources(
+    files: Sequence[str], profile: Profile, folder: str, known: Known, other: Profile | None = None
+) -> Iterator[list[Source | Tables]]:
     """What ``register build`` gets: documents and tables as they are, registers of another exchange read into tables.
 
-    Which exchange that is, is said by ``[sources]`` of the profile's ``desk.toml``. ``Refusal`` as for delivered files.
+    Which exchange that is, is said by ``[sources]`` of the profile's ``desk.toml``, or it is ``other``, and then all
+    but tables beside it are of that. ``Refusal`` as for delivered files.
     """
     told = profile.rules.toml(f"{profile.id}/desk.toml").get("sources", {})
-    other = load_profile(str(told["profile"]), profile.rules) if told else None
+    all_strange = other is not None
+    if other is None and told:
+        other = load_profile(str(told["profile"]), profile.rules)
     with ExitStack() as stack:
         found: list[Source | Tables] = []
         strange: list[str] = []
         beside: Beside = {}
         wire, problems = load_wire(profile), Problems()
         for file in files:
-            if told and is_foreign(file, told["roots"]):
-                strange.append(file)
-                continue
             stream = stack.enter_context(fsio.open_read(fsio.absolute(file)))
             start = stream.read(_START)
             stream.seek(0)
-            if told and is_beside(start):
+            if other is not None and is_beside(start):
                 read_beside(stream, fsio.basename(file), wire, problems, beside)
+            elif all_strange or (told and is_foreign(start, told["roots"])):
+                strange.append(file)
             else:
                 found.append(Source(stream, fsio.basename(file)))
         problems.raise_if_any()
@@ -126,3 +128,8 @@ def sources(files: Sequence[str], profile: Profile, folder: str, known: Known) -
                 repeated = str(other.data["account_kind"]["repeat"])
                 found.append(Tables(read.con, read.named.canonical, repeated, beside, known))
         yield found
+
+
+def trusted(source: Tables) -> Tables:
+    """The same tables, whose head need not be compared with that of the register that is made of them."""
+    return replace(source, checked=False)

@@ -19,14 +19,25 @@ SHOWN = 30
 
 @command(
     "convert",
-    help=N_("Rewrite a file in another version: 2.1, 3.1, 3.2 … Tells what has no place there and what to fill in."),
+    help=N_(
+        "Rewrite a file in another version (2.1, 3.1, 3.2 …) or for another exchange (federal, yaroslavl). "
+        "Tells what has no place there and what to fill in."
+    ),
 )
 @argument("file", type=click.Path(exists=True, dir_okay=False))
-@option("--to", "target", required=True, help=N_("The version to rewrite in."))
+@option("--to", "target", required=True, help=N_("The version, or the profile, to rewrite in."))
+@option(
+    "--with",
+    "beside",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False),
+    help=N_("For another exchange: the file's other half, or a table of what it lacks; may be repeated."),
+)
+@option("--mo", default="", help=N_("For another exchange: the organisation as names there tell it (OGRN-KPP, code)."))
 @option("--out", default=".", show_default=True, help=N_("The folder for the new file."))
-def convert_file(file: str, target: str, out: str) -> int:
+def convert_file(file: str, target: str, out: str, beside: tuple[str, ...], mo: str) -> int:
     profile = fitting(fsio.basename(file))
-    report = convert.run(profile, file, target, out)
+    report = convert.run(profile, file, target, out, beside, mo)
     if json_wanted():
         print_json(report)
     else:
@@ -36,9 +47,13 @@ def convert_file(file: str, target: str, out: str) -> int:
 
 def _tell(profile: Profile, report: dict[str, Any]) -> None:
     click.echo(_("Written: {path}: {n} records").format(path=report["written"], n=report["records"]))
+    if not report["types_confirmed"]:
+        click.echo(
+            _("Types not confirmed: of version {to} only the names of elements are known.").format(to=report["to"])
+        )
     if report["no_place"]:
         click.echo("")
-        click.echo(_("What has no place in version {to}:").format(to=report["to"]))
+        click.echo(_("What has no place in {to}:").format(to=report["to"]))
         print_table([_("element"), _("values")], [[one["element"], str(one["values"])] for one in report["no_place"]])
     if report["fill_in"]:
         click.echo("")

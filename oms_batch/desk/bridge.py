@@ -23,7 +23,9 @@ CHUNK = 4000  # records of the target that are in memory at once
 OWN = "bridge_"  # our own tables in the working database
 HEAD = OWN + "head"  # one row: what is known beside the tables, see ``give``
 _NAME = re.compile(r"(?<![\w'])([a-z][a-z0-9_]*)\.([a-z][a-z0-9_]*)\b")
-_TECHNICAL = frozenset(("n", "up_n", "z_sl_n", "pers_n", "line", "byte_from", "byte_to", "digest", "l_n"))
+_TECHNICAL = frozenset(
+    ("n", "up_n", "z_sl_n", "pers_n", "line", "byte_from", "byte_to", "digest", "l_n", "accounts_from", "accounts_to")
+)
 _NOT_DATA = ("findings", "spot", "named", "ident")
 
 

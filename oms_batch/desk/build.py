@@ -100,7 +100,8 @@ def build_register(
     for source in sources:
         before = Totals(builder.report.accounts, builder.report.kopecks)
         if isinstance(source, Tables):
-            source_federal.check_head(source, profile, header.named, builder.problems)
+            if source.checked:
+                source_federal.check_head(source, profile, header.named, builder.problems)
             patients: Iterable[PatientPart] = source_federal.read_tables(
                 source, profile, reading, builder.problems, told
             )

@@ -40,11 +40,11 @@ class Told:
     lacks: Problems
     left: Counter[str] = field(default_factory=Counter)
     lost: dict[str, int] = field(default_factory=dict)
-    accounts: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    accounts: dict[str, list[tuple[str, str, int]]] = field(default_factory=dict)
 
     def lack(self, code: str, label: str, line: int, element: str, account: str) -> None:
         self.lacks.add(code, f"{label}:{line} {element}")
-        self.accounts.setdefault(account, []).append((code, element))
+        self.accounts.setdefault(account, []).append((code, element, line))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Tables:
     repeated: str
     beside: Mapping[tuple[str, str, str], Mapping[str, str]] = field(default_factory=dict)
     known: Known = _unknown
+    checked: bool = True  # its head must be that of the register which is built
 
 
 def read_beside(stream: BinaryIO, label: str, wire: Wire, problems: Problems, into: Beside) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from oms_batch import clock
 from oms_batch.desk import migrate
+from oms_batch.doors import convert_between
 from oms_batch.errors import SetupError, WrongState
-from oms_batch.exchange import Profile
+from oms_batch.exchange import Profile, shipped
 from oms_batch.formats import container, elements, federal_xml
 from oms_batch.formats.federal_document import verdict
 from oms_batch.formats.members import OpenedMembers, open_members
@@ -29,16 +31,20 @@ class Told:
     fill_in: dict[str, int] = field(default_factory=dict)
     accounts: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     records: int = 0
+    confirmed: bool = True  # types and order of all layouts written are known
 
 
-def run(profile: Profile, file: str, to: str, out: str) -> dict[str, Any]:
-    """Rewrite a file in version ``to`` of its own type and side; gives the report (the JSON of ``convert``).
+def run(profile: Profile, file: str, to: str, out: str, beside: Sequence[str] = (), mo: str = "") -> dict[str, Any]:
+    """Rewrite a file in version ``to`` of its own type and side, or as the profile ``to`` has it (then ``beside`` are
+    other halves of it and tables of what it lacks, ``mo`` the organisation there); gives the JSON of ``convert``.
 
-    The new file has the old name and lies in the folder ``out``. Raises ``Refusal`` when the file cannot be read,
-    ``WrongState`` CONVERT when there is no such layout or the format has no versions, FILE_EXISTS when a file of that
-    name lies in ``out``.
+    A new version has the old name; the new file lies in the folder ``out``. Raises ``Refusal`` when the file cannot be
+    read, ``WrongState`` CONVERT when there is no such layout or the format has no versions, FILE_EXISTS when a file of
+    that name lies in ``out``.
     """
-    if profile.data["format"] != "federal_xml":
+    if to in shipped():
+        return convert_between.run(profile, [file, *beside], to, out, mo)
+    if profile.data["format"] != "federal_xml" or beside:
         raise WrongState("CONVERT", profile.id)
     named = names.identify(fsio.basename(file), profile)
     target = f"{fsio.absolute(out)}/{named.canonical}"
@@ -92,6 +98,7 @@ def _member(
         told.lost[path] = told.lost.get(path, 0) + count
     for path, count in report.fill_in.items():
         told.fill_in[path] = told.fill_in.get(path, 0) + count
+    told.confirmed = told.confirmed and layout.confirmed
     if role == "main":
         told.records = report.records
     new.seek(0)
@@ -107,6 +114,7 @@ def _report(named: NamedFile, target: str, to: str, told: Told) -> dict[str, Any
         "to": to,
         "written": target,
         "records": told.records,
+        "types_confirmed": told.confirmed,
         "no_place": [{"element": path, "values": count} for path, count in sorted(told.lost.items())],
         "fill_in": [{"element": path, "records": count} for path, count in sorted(told.fill_in.items())],
         "broken": [{"account": key, "problems": problems} for key, problems in sorted(told.accounts.items())[:LISTED]],
@@ -115,8 +123,9 @@ def _report(named: NamedFile, target: str, to: str, told: Told) -> dict[str, Any
 
 
 def titles(profile: Profile) -> dict[str, str]:
-    """Structural code → what it means, in the language in force."""
-    found = {}
+    """Structural code or problem of a source → what it means, in the language in force."""
+    problems = profile.rules.toml("common/problems.toml")
+    found = {code: pick(str(row["title"]), str(row["title_en"])) for code, row in problems.items()}
     for name in profile.rules.list("common/structure", ".toml"):
         row = profile.rules.toml(name)
         found[str(row["code"])] = pick(str(row["title"]), str(row["title_en"]))
