@@ -98,17 +98,26 @@ def shorten(wanted: list[str], every: list[str]) -> str:
     """Names of layouts as few patterns as possible; blank = all."""
     if set(wanted) == set(every):
         return ""
+    globs = {
+        "[!2]*",
+        "[2-6].*",
+        "[3-6].*",
+        "[4-6].*",
+        "[5-6].*",
+        *(one[: one.rindex("_")] + "*" for one in every if "_" in one),
+    }
+    globs |= {"*" + one[one.rindex("_") :] for one in every if "_" in one}
+    globs |= {f"*_{match[1]}*" for one in every if (match := re.search("_([0-9][^_]*)", one))}
+    globs |= {one.partition("_")[0] + "_*" for one in every if "_" in one}
+    hits = {glob: {one for one in every if fnmatchcase(one, glob)} for glob in sorted(globs)}
+    hits = {glob: hit for glob, hit in hits.items() if hit <= set(wanted)}
     left, found = set(wanted), []
-    stems = sorted({one[: i + 1] + "*" for one in every for i in range(len(one)) if one[i] == "_" or one[i].isdigit()})
-    tails = sorted({"*" + one[one.rindex("_") :] for one in every if "_" in one})
-    versions = sorted(
-        {"*_" + re.split("_(?=[0-9])", one, maxsplit=1)[1] + "*" for one in every if re.search("_[0-9]", one)}
-    )
-    for glob in sorted((*versions, *tails, *stems), key=lambda glob: -sum(fnmatchcase(one, glob) for one in left)):
-        hit = {one for one in every if fnmatchcase(one, glob)}
-        if len(hit & left) > 1 and hit <= set(wanted):
-            found.append(glob)
-            left -= hit
+    while hits:
+        best = max(hits, key=lambda glob: len(hits[glob] & left))
+        if len(hits[best] & left) < 2:
+            break
+        found.append(best)
+        left -= hits.pop(best)
     return "|".join([*found, *(one for one in wanted if one in left)])
 
 
