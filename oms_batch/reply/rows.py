@@ -154,7 +154,7 @@ def plan_rows(plan: Sequence[PlanRow], texts: Texts) -> list[tuple[str, str, str
             _(OUTCOMES[row.outcome]),
             people.number(row.found),
             people.number(row.total),
-            row.reason,
+            _(row.reason) if row.reason else "",
         )
         for row in sorted(plan, key=lambda row: (order[row.outcome], -row.found, row.code))
     ]
