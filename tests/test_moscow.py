@@ -147,9 +147,9 @@ def test_every_planted_error_is_written_and_no_other(mo: str, payer: str, tmp_pa
     stage = "CTRLIN" if payer == "IN" else "CTRL"
     name, made, part = answer(one, stage)
     assert name == f"CTRL{mo}{payer}1019.zip"
-    ((member, data),) = made.items()
-    assert member == ("CTRLIN.109" if payer == "IN" else f"CTRL{payer}.dbf")
-    rows = rows_of(data, tmp_path)
+    member = "CTRLIN.109" if payer == "IN" else f"CTRL{payer}.dbf"
+    assert set(made) == {member, f"Pr{payer}109.html"}
+    rows = rows_of(made[member], tmp_path)
     assert told_errors(rows) == one.made.expected
     assert len(rows) == len(one.made.expected)
     assert (part.accounts, part.claimed - part.accepted) == (one.made.services, one.total.kopecks)
@@ -165,7 +165,7 @@ def test_every_planted_error_is_written_and_no_other(mo: str, payer: str, tmp_pa
 
 def test_later_than_order_230_the_grounds_are_those_of_the_day(tmp_path: Path) -> None:
     one = judged(Order(services=0, period="2022-03", each=1, only=("E1", "DU", "DL")))
-    rows = rows_of(next(iter(answer(one, "CTRL")[1].values())), tmp_path)
+    rows = rows_of(answer(one, "CTRL")[1]["CTRLQ1.dbf"], tmp_path)
     told = {(row["ERRORS"], row["OSN230"], row["REFREASON"]) for row in rows}
     assert {("E1A", "1.4.4.", "207"), ("DUA", "1.4.3.", "206"), ("DLA", "1.10.2.", "222")} <= told
 
@@ -189,9 +189,8 @@ def test_claimed_and_accepted_say_who_is_paid(hospital: Judged, tmp_path: Path) 
 def test_whatever_stands_in_the_tables_every_rule_decides(share: int, tmp_path: Path) -> None:
     made = spoiled(parcel(PROFILE, Order(services=40, seed=share, each=1)), share)
     one = judged_parcel(made)
-    for stage in ("CTRL", "Y"):
-        for data in answer(one, stage)[1].values():
-            rows_of(data, tmp_path)
+    for data in answer(one, "Y")[1].values():
+        rows_of(data, tmp_path)
     told = told_errors(rows_of(answer(one, "CTRL")[1]["CTRLQ1.dbf"], tmp_path))
     refused = {recid for (recid,) in one.con.execute(
         "SELECT z.idcase FROM z_sl z JOIN verdicts v ON v.z_sl_n = z.n WHERE v.refused").fetchall()}  # fmt: skip
@@ -231,6 +230,18 @@ def test_records_with_one_number_are_refused_alike(tmp_path: Path) -> None:
     assert one.total.accounts == 2
     rows = rows_of(answer(one, "CTRL")[1]["CTRLQ1.dbf"], tmp_path)
     assert {(row["RECID"], row["ERRORS"]) for row in rows if row["FILE"] == "SQ1.109"} == {("0000001", "DLA")}
+
+
+def test_the_protocol_for_people_adds_up(hospital: Judged) -> None:
+    page = answer(hospital, "CTRL")[1]["PrQ1109.html"].decode()
+    assert "МО 4902, страховая Q1, 10.2019" in page
+    *parts, whole = [re.findall(r"<td[^>]*>(.*?)</td>", line) for line in re.findall(r"<tr><td>.*?</tr>", page)]
+    assert [one[0] for one in (*parts, whole)] == ["Прикреплённые к другой МО", "Неприкреплённые", "Всего"]
+    assert (int(whole[3]), int(whole[3]) - int(whole[4])) == (hospital.made.services, hospital.total.accounts)
+    sums = [[int(re.sub(r"\D", "", cell)) for cell in one[5:]] for one in (*parts, whole)]
+    assert sums[-1] == [sum(column) for column in zip(*sums[:-1], strict=True)]
+    assert sums[-1][6] - sums[-1][7] == hospital.total.kopecks
+    assert sums[-1][6] == sums[-1][0] + sums[-1][2]
 
 
 # ---- the tables as files ----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from oms_batch.formats.dbf_gate import Column
 from oms_batch.formats.dbf_layout import load_dbf_layout
 from oms_batch.formats.dbf_write import write as write_dbf
 from oms_batch.formats.members import name_of
+from oms_batch.reply import plain_page
 from oms_batch.reply.answers import Ask, OpenOut, Part
 from oms_batch.ruledata import RuleData
 
@@ -33,9 +34,13 @@ def write(con: duckdb.DuckDBPyConnection, sources: Mapping[str, BinaryIO], open_
     _rules(con, ask)
     _named(con, ask)
     for one in ask.profile.members_of(ask.stage):
-        if not one.required and not ask.profile.rules.exists(f"{ask.profile.id}/answers/{one.layout}.sql"):
+        script = f"{ask.profile.id}/answers/{one.layout or one.role}.sql"
+        if not one.required and not ask.profile.rules.exists(script):
             continue
         with open_out(name_of(one, ask.told.parts)) as out:
+            if not one.layout:
+                plain_page.write(con, out, ask, one)
+                continue
             write_table(con, out, ask.profile, one.layout, ask.received_at.date())
     row = con.execute(
         f"""SELECT count(*), CAST(COALESCE(sum(z_sl.sumv), 0) AS BIGINT),
