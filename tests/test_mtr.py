@@ -213,6 +213,7 @@ def test_a_file_for_another_fund_is_refused_and_one_of_another_is_set_aside(tmp_
     assert funds.totals("payer")["accounts"]["sent"] == SPEC.accounts
 
 
+@pytest.mark.slow
 def test_a_part_refused_whole_is_told_by_a_packed_journal_and_may_come_again(tmp_path: Path) -> None:
     funds = Funds(tmp_path)
     funds.insure("payer", SPEC)
