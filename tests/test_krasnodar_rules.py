@@ -10,6 +10,7 @@ from oms_batch.formats import canon
 from oms_batch.formats.dbf_layout import layouts_of
 from oms_batch.judge import rulebook
 from oms_batch.judge.proof import test_rules as prove
+from oms_batch.synth.krasnodar_files import LATER, columns_of
 from oms_batch.synth.krasnodar_planting import catalogue
 from tests.krasnodar_tools import PROFILE, RULES, payers_book
 
@@ -72,14 +73,13 @@ def test_the_script_makes_the_tables_that_all_profiles_have() -> None:
 
 def test_layouts_are_those_of_the_exchange() -> None:
     fields = {one.name: [field.name for field in one.fields] for one in layouts_of(RULES, "krasnodar")}
-    assert {name: len(listed) for name, listed in fields.items()} == {
-        "P": 54,
-        "U": 26,
-        "D": 9,
-        "N": 5,
-        "R": 9,
-        "FLK": 28,
-    }
+    early, later = ({name: len(columns_of(PROFILE, name, version)) for name in fields} for version in ("", LATER))
+    assert {name: early[name] for name in ("P", "U", "D", "N", "R", "FLK")} == {
+        "P": 54, "U": 26, "D": 9, "N": 5, "R": 9, "FLK": 28
+    }  # fmt: skip
+    assert {name: later[name] for name in "PUDNROICEM"} == {
+        "P": 63, "U": 44, "D": 10, "N": 8, "R": 14, "O": 23, "I": 10, "C": 8, "E": 14, "M": 9
+    }  # fmt: skip
     assert set(fields["FLK"]) <= set(fields["P"])
 
 

@@ -24,6 +24,7 @@ from oms_batch.model import NamedFile
 
 Corrections = Mapping[str, Sequence[tuple[str, str]]]
 Changes = dict[str, dict[int, dict[str, dbf_write.Value]]]
+Columns = Mapping[str, Mapping[str, tuple[Column, str]]]
 _FIELD = re.compile(r"([A-Z])(?:\[(\d{1,4})\])?\.([A-Z_][A-Z0-9_]*)", re.ASCII)
 
 
@@ -49,8 +50,8 @@ def write(
     _chosen(con, keys)
     number = str(int(str(again["number"]).format_map(named.parts)))
     con.execute("CREATE OR REPLACE TEMP TABLE next AS SELECT ? AS ns, ?::DATE AS day", [number, day])
-    changes = _anew(con, profile)
     columns = {role: _columns(source) for role, source in sources.items() if role in follows}
+    changes = _anew(con, profile, columns)
     _correct(con, changes, follows, columns, corrections or {})
     for member in profile.members_of(named.stage):
         source = sources.get(member.role)
@@ -104,7 +105,8 @@ def _chosen(con: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
     )
 
 
-def _anew(con: duckdb.DuckDBPyConnection, profile: Profile) -> Changes:
+def _anew(con: duckdb.DuckDBPyConnection, profile: Profile, columns: Columns) -> Changes:
+    """What again.sql says of the fields that these tables have: versions differ in some."""
     place = f"{profile.id}/again.sql"
     try:
         rows = con.execute(profile.rules.read(place).decode("utf-8")).fetchall()
@@ -112,6 +114,8 @@ def _anew(con: duckdb.DuckDBPyConnection, profile: Profile) -> Changes:
         raise Fault(f"{place}: {type(error).__name__}") from None
     found: Changes = {}
     for role, line, field, value in rows:
+        if field not in columns.get(role, {}):
+            continue
         found.setdefault(role, {}).setdefault(int(line), {})[field] = value
     return found
 
@@ -125,7 +129,7 @@ def _correct(
     con: duckdb.DuckDBPyConnection,
     changes: Changes,
     follows: Mapping[str, str],
-    columns: Mapping[str, Mapping[str, tuple[Column, str]]],
+    columns: Columns,
     corrections: Corrections,
 ) -> None:
     for key, wanted in corrections.items():

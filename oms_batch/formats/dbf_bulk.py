@@ -67,6 +67,8 @@ def plan(table: Table, layout: DbfLayout) -> Plan:
     there = {one.name: (one, at) for one, at in zip(table.columns, table.offsets, strict=True)}
     problems = []
     for one in {one.name: one for one in layout.fields}.values():
+        if one.absent and one.name not in there:
+            continue
         found = there[one.name][0].type if one.name in there else ""
         if KIND.get(found, found) != KIND.get(one.kind, one.kind):
             problems.append(Problem("DBF_STRUCT", f"field {one.name}", one.kind, found))
@@ -74,7 +76,10 @@ def plan(table: Table, layout: DbfLayout) -> Plan:
         raise Refusal(problems)
     known = {one.name for one in layout.fields}
     return Plan(
-        {name: tuple(Wanted(*there[one.name], one) for one in fields) for name, fields in layout.tables.items()},
+        {
+            name: tuple(Wanted(*there[one.name], one) for one in fields if one.name in there)
+            for name, fields in layout.tables.items()
+        },
         tuple(one.name for one in table.columns if one.name not in known),
     )
 

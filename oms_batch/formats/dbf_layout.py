@@ -6,7 +6,8 @@ A layout is a table of data, ``rules/<profile>/layouts/<FILE>.csv``, one line pe
 kind: C N D L F as in DBF · mark: О required, У conditional, Н optional (of the value; the column itself must be there)
 · type: text code date money quantity int · table and column: where it is read to; both blank: known, but not read; a
 field that is read twice has two lines · values, separated by ``|``: the values allowed, or ``low..high`` (either side
-may be blank), and the word ``comma`` where numbers of this field may be written with one.
+may be blank), the word ``comma`` where numbers of this field may be written with one, and the word ``absent`` where
+files of some versions do not have the column.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class DbfField:
     low: str = ""
     high: str = ""
     comma: bool = False
+    absent: bool = False
 
     @property
     def sql(self) -> str:
@@ -107,10 +109,12 @@ def _field(row: Mapping[str, str], place: str) -> DbfField:
         wrong |= type_ == "quantity" and wide > 38
     if wrong:
         raise SetupError(f"{place}: {kind}{wide} cannot be {type_ or 'so'} in {table}.{column}")
-    allowed, low, high, comma = _values(row["values"], place)
+    words = row["values"].split("|")
+    allowed, low, high, comma = _values("|".join(one for one in words if one != "absent"), place)
     return DbfField(
-        name, kind, wide, int(decimals), row["mark"] == "О", type_, table, column, allowed, low, high, comma
-    )
+        name, kind, wide, int(decimals), row["mark"] == "О", type_, table, column, allowed, low, high, comma,
+        "absent" in words,
+    )  # fmt: skip
 
 
 def _values(text: str, place: str) -> tuple[tuple[str, ...], str, str, bool]:
@@ -159,5 +163,8 @@ def described(rules: RuleData, profile: str) -> dict[str, dict[str, tuple[str, b
         for table, fields in layout.tables.items():
             columns = tables.setdefault(table, {})
             for one in fields:
-                columns[one.column] = (one.type, one.required and columns.get(one.column, ("", True))[1])
+                columns[one.column] = (
+                    one.type,
+                    one.required and not one.absent and columns.get(one.column, ("", True))[1],
+                )
     return tables

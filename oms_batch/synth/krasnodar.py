@@ -18,6 +18,7 @@ from oms_batch.synth.world import Spec, World, build, fits
 Row = dict[str, Any]
 Scene = dict[str, Any]
 SN_STEP = 1_000_000  # personal accounts of one register
+_OF_P = ("CODE_MO", "NS", "SN", "ISTI", "MKBX", "DOC_SS", "SPEC", "PROFIL", "VMP")  # what services repeat of P
 BED = ("1", "2")  # conditions of care (V006) that keep a bed
 
 
@@ -226,7 +227,7 @@ def _services(world: World, scene: Scene, found: Account, draw: int, care: tuple
     others = scene.get("mkb_other", [])[: (draw >> 40) % 2]
     for line in lines(world, scene, draw):
         price = world.tariffs[line.code]
-        row = {key: found.p[key] for key in ("CODE_MO", "NS", "SN", "MKBX", "DOC_SS", "SPEC", "PROFIL", "VMP")}
+        row = {key: found.p[key] for key in _OF_P}
         row |= {
             "KOTD": str(world.defaults["department"]),
             "KPK": scene["bed"] if stays else "",

@@ -30,5 +30,6 @@ def _repeat(world: World, one: Account, day: str) -> Account:
     for row in (one.p, *one.u, *one.r):
         row["NS"] = number
     last = world.last.isoformat()
-    one.p |= {"VS": str(world.defaults["repeat"]), "DATS": last, "DATPS": last, "COMMENT": was, "DVOZVRAT": day}
+    one.p |= {"VS": str(world.defaults["repeat"]), "DATS": last, "DATPS": last, "COMMENT": was, "COMENTSL": was}
+    one.p["DVOZVRAT"] = day
     return one

@@ -9,13 +9,12 @@ from typing import Any
 from oms_batch.exchange import Profile
 from oms_batch.model import Totals
 from oms_batch.synth.insured import Changes
-from oms_batch.synth.krasnodar import Archive, archives, name_parts
+from oms_batch.synth.krasnodar import Archive, archives
 from oms_batch.synth.krasnodar_again import again
-from oms_batch.synth.krasnodar_files import members
+from oms_batch.synth.krasnodar_files import file_name, members
 from oms_batch.synth.krasnodar_planting import Planted, plant
 from oms_batch.synth.world import Spec, build
 
-STAGE = "P"
 File = tuple[str, tuple[tuple[str, Iterable[bytes]], ...]]
 
 
@@ -68,10 +67,7 @@ def once_more(profile: Profile, spec: Spec, earlier: Spec, refused: Sequence[Map
 
 def _files(profile: Profile, spec: Spec, found: Mapping[str, Archive]) -> list[File]:
     world = build(profile, spec)
-    files: list[File] = []
-    for payer, archive in found.items():
-        parts = name_parts(world, payer)
-        made = members(profile, STAGE, archive.rows(), parts, world.last)
-        name = profile.stages[STAGE].name.format_map(parts) + str(profile.data["name"]["extensions"][0])
-        files.append((name, tuple((member, [data]) for member, data in made.items())))
-    return files
+    return [
+        (file_name(world, payer), tuple((member, [data]) for member, data in members(world, archive).items()))
+        for payer, archive in found.items()
+    ]

@@ -138,6 +138,8 @@ def _apply(found: Planted, payer: str, account: Account, defect: Defect) -> None
     for row in account.u:
         row |= _filled(defect.every_u, values)
     account.p |= _filled(defect.p, values)
+    if "COMMENT" in defect.p:  # the later version has another field for it
+        account.p["COMENTSL"] = account.p["COMMENT"]
     if defect.drop:
         account.u.clear()
     if defect.insured is not None:

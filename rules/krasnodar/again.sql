@@ -13,5 +13,11 @@ UNION ALL SELECT 'P', k.line, 'DATS', d.text FROM kinds k CROSS JOIN day d
 UNION ALL SELECT 'P', k.line, 'DATPS', d.text FROM kinds k CROSS JOIN day d
 UNION ALL SELECT 'P', line, 'PV', NULL FROM kinds
 UNION ALL SELECT 'P', line, 'COMMENT', was FROM kinds
+UNION ALL SELECT 'P', line, 'COMENTSL', was FROM kinds  -- the later version has this field in its place
 UNION ALL SELECT 'U', u.line, 'NS', d.ns FROM usl u JOIN chosen c ON c.n = u.z_sl_n CROSS JOIN day d
 UNION ALL SELECT 'R', r.line, 'NS', d.ns FROM naz r JOIN chosen c ON c.n = r.z_sl_n CROSS JOIN day d
+UNION ALL SELECT 'O', t.line, 'NS', d.ns FROM o_of t JOIN chosen c ON c.n = t.z_sl_n CROSS JOIN day d
+UNION ALL SELECT 'I', t.line, 'NS', d.ns FROM i_of t JOIN chosen c ON c.n = t.z_sl_n CROSS JOIN day d
+UNION ALL SELECT 'C', t.line, 'NS', d.ns FROM c_of t JOIN chosen c ON c.n = t.z_sl_n CROSS JOIN day d
+UNION ALL SELECT 'E', t.line, 'NS', d.ns FROM e_of t JOIN chosen c ON c.n = t.z_sl_n CROSS JOIN day d
+UNION ALL SELECT 'M', t.line, 'NS', d.ns FROM m_of t JOIN chosen c ON c.n = t.z_sl_n CROSS JOIN day d

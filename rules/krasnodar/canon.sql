@@ -5,7 +5,8 @@
 -- returned, under the same SN; the period of the register is the month of DATS.
 
 -- a request about persons (FLK) is read like a register without care
-CREATE OR REPLACE TABLE asked AS SELECT * FROM p_rec UNION ALL BY NAME SELECT * FROM q_rec;
+CREATE OR REPLACE TABLE asked AS
+SELECT *, COALESCE(comment, comentsl) AS said FROM (SELECT * FROM p_rec UNION ALL BY NAME SELECT * FROM q_rec);
 
 CREATE OR REPLACE TABLE first_of AS
 SELECT code_mo, ns, sn, min(n) AS n FROM asked GROUP BY ALL;
@@ -32,15 +33,16 @@ CREATE OR REPLACE TABLE usl AS
 SELECT u.n, f.n AS up_n, f.n AS z_sl_n, u.line, u.uid AS idserv, u.kotd AS podr, u.kpk AS profil_k, u.mkbx AS mkb, u.vp,
   substr(u.vp, 1, 1) AS usl_ok, u.kusl AS code_usl, CAST(u.kolu AS DECIMAL(12, 2)) AS kol_usl, u.kd,
   u.datn AS date_in, u.dato AS date_out, u.taru AS tarif, u.summ AS sumv_usl, NULL::BIGINT AS sump_usl,
-  u.is_out, u.out_mo, u.doc_ss AS code_md, u.spec AS prvs, u.profil, u.vmp AS vidpom
+  u.isti, u.is_out, u.out_mo, u.doc_ss AS code_md, u.spec AS prvs, u.profil, u.vmp AS vidpom
 FROM u_rec u LEFT JOIN first_of f
   ON f.code_mo IS NOT DISTINCT FROM u.code_mo AND f.ns IS NOT DISTINCT FROM u.ns AND f.sn IS NOT DISTINCT FROM u.sn;
 
 CREATE OR REPLACE TABLE z_sl AS
 WITH own AS (
-  SELECT z_sl_n, min(usl_ok) AS usl_ok, sum(sumv_usl)::BIGINT AS sumv, arg_min(mkb, n) AS mkb FROM usl GROUP BY z_sl_n
+  SELECT z_sl_n, min(usl_ok) AS usl_ok, sum(sumv_usl)::BIGINT AS sumv, arg_min(mkb, n) AS mkb, arg_min(isti, n) AS isti
+  FROM usl GROUP BY z_sl_n
 ), said AS (  -- all that an account says but the marks of a return
-  SELECT n, md5(CAST(row(*COLUMNS(* EXCLUDE (n, up_n, z_sl_n, line, vs, pv, dvozvrat))) AS VARCHAR)) AS digest FROM asked
+  SELECT n, md5(CAST(row(*COLUMNS(* EXCLUDE (n, up_n, z_sl_n, line, said, vs, pv, dvozvrat))) AS VARCHAR)) AS digest FROM asked
 ), served AS (
   SELECT l.z_sl_n, string_agg(u.digest, '' ORDER BY l.n) AS digest
   FROM (SELECT n, md5(CAST(row(*COLUMNS(* EXCLUDE (n, up_n, z_sl_n, line))) AS VARCHAR)) AS digest FROM u_rec) u
@@ -54,16 +56,16 @@ SELECT p.n, p.n AS up_n, p.n AS z_sl_n, p.line, p.n AS pers_n,
   p.code_mo || '-' || p.ns || '-' || p.sn AS xkey,
   -- a returned account keeps what it said of its predecessor
   CASE WHEN p.vs IN ('5', '9', 'd', 'h', 'l', 'p', '3', '7', 'b', 'f', 'j', 'n')
-    AND regexp_full_match(trim(p.comment), '[0-9]{1,5}') THEN p.code_mo || '-' || trim(p.comment) || '-' || p.sn END AS x_key2,
+    AND regexp_full_match(trim(p.said), '[0-9]{1,5}') THEN p.code_mo || '-' || trim(p.said) || '-' || p.sn END AS x_key2,
   p.sn AS idcase, u.usl_ok, p.vmp AS vidpom,
   CASE WHEN p.vs IN ('5', '9', 'd', 'h', 'l', 'p') THEN '2'
-    WHEN p.vs IN ('3', '7', 'b', 'f', 'j', 'n') AND regexp_full_match(trim(p.comment), '[0-9]{1,5}') THEN '2' ELSE '1' END AS pr_nov,
+    WHEN p.vs IN ('3', '7', 'b', 'f', 'j', 'n') AND regexp_full_match(trim(p.said), '[0-9]{1,5}') THEN '2' ELSE '1' END AS pr_nov,
   p.datn AS date_z_1, p.dato AS date_z_2, COALESCE(p.mkbx, u.mkb) AS ds1, p.doc_ss AS iddokt, p.spec AS prvs, p.profil,
-  p.isti AS nhistory, p.ishob AS rslt, p.ishl AS ishod, p.mp AS for_pom, p.kso AS idsp, p.p_cel,
+  COALESCE(p.isti, u.isti) AS nhistory, p.ishob AS rslt, p.ishl AS ishod, p.mp AS for_pom, p.kso AS idsp, p.p_cel,
   p.napr_mo AS npr_mo, p.napr_n, p.napr_d AS npr_date, p.tal_n, p.tal_d, p.pr_d_n, p.q_g,
   COALESCE(u.sumv, 0)::BIGINT AS sumv, NULL::BIGINT AS sump,
   CASE WHEN p.vs IN ('3', '7', 'b', 'f', 'j', 'n') THEN '4' END AS pay,
-  p.code_mo, p.ns, p.vs, p.dats, p.datps, p.pl_ogrn, p.pv, p.dvozvrat, p.comment AS note,
+  p.code_mo, p.ns, p.vs, p.dats, p.datps, p.pl_ogrn, p.pv, p.dvozvrat, p.said AS note,
   md5(concat(s.digest, '/', v.digest, '/', t.digest)) AS digest
 FROM asked p LEFT JOIN own u ON u.z_sl_n = p.n LEFT JOIN said s ON s.n = p.n LEFT JOIN served v ON v.z_sl_n = p.n
 LEFT JOIN led t ON t.z_sl_n = p.n;
@@ -72,6 +74,9 @@ CREATE OR REPLACE TABLE ds AS
 SELECT row_number() OVER (ORDER BY z_sl_n, ds_type, mkb)::BIGINT AS n, z_sl_n AS up_n, z_sl_n, line, ds_type, mkb
 FROM (
   SELECT n AS z_sl_n, line, '1' AS ds_type, ds1 AS mkb FROM z_sl WHERE ds1 IS NOT NULL
+  UNION ALL
+  SELECT n, line, '2', mkbxs FROM asked p WHERE mkbxs IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM u_rec u JOIN usl l ON l.n = u.n WHERE l.z_sl_n = p.n AND u.mkbxs = p.mkbxs)
   UNION ALL
   SELECT l.z_sl_n, min(l.line), '2', u.mkbxs FROM u_rec u JOIN usl l ON l.n = u.n
     WHERE u.mkbxs IS NOT NULL AND l.z_sl_n IS NOT NULL GROUP BY l.z_sl_n, u.mkbxs
@@ -86,11 +91,23 @@ SELECT r.n, f.n AS up_n, f.n AS z_sl_n, r.line, r.rid, r.nazr AS naz_r, r.spec A
 FROM r_rec r LEFT JOIN first_of f
   ON f.code_mo IS NOT DISTINCT FROM r.code_mo AND f.ns IS NOT DISTINCT FROM r.ns AND f.sn IS NOT DISTINCT FROM r.sn;
 
+-- Tables that no rule looks into: whose records they are.
+CREATE OR REPLACE TABLE o_of AS SELECT t.n, f.n AS up_n, f.n AS z_sl_n, t.line FROM o_rec t LEFT JOIN first_of f
+  ON f.code_mo = t.code_mo AND f.ns = t.ns AND f.sn = t.sn;
+CREATE OR REPLACE TABLE i_of AS SELECT t.n, f.n AS up_n, f.n AS z_sl_n, t.line FROM i_rec t LEFT JOIN first_of f
+  ON f.code_mo = t.code_mo AND f.ns = t.ns AND f.sn = t.sn;
+CREATE OR REPLACE TABLE c_of AS SELECT t.n, f.n AS up_n, f.n AS z_sl_n, t.line FROM c_rec t LEFT JOIN first_of f
+  ON f.code_mo = t.code_mo AND f.ns = t.ns AND f.sn = t.sn;
+CREATE OR REPLACE TABLE e_of AS SELECT t.n, f.n AS up_n, f.n AS z_sl_n, t.line FROM e_rec t LEFT JOIN first_of f
+  ON f.code_mo = t.code_mo AND f.ns = t.ns AND f.sn = t.sn;
+CREATE OR REPLACE TABLE m_of AS SELECT t.n, f.n AS up_n, f.n AS z_sl_n, t.line FROM m_rec t LEFT JOIN first_of f
+  ON f.code_mo = t.code_mo AND f.ns = t.ns AND f.sn = t.sn;
+
 -- What reading found stands at records; an answer speaks of accounts. Lists of doctors and directions belong to no account:
 -- what is amiss in them refuses nothing.
 UPDATE findings SET z_sl_n = n, pers_n = n WHERE unit IN ('p_rec', 'q_rec');
 UPDATE findings SET z_sl_n = usl.z_sl_n, pers_n = usl.z_sl_n FROM usl WHERE findings.unit = 'u_rec' AND usl.n = findings.n;
 UPDATE findings SET z_sl_n = naz.z_sl_n, pers_n = naz.z_sl_n FROM naz WHERE findings.unit = 'r_rec' AND naz.n = findings.n;
-UPDATE findings SET severity = 'warn' WHERE unit IN ('d_rec', 'n_rec');
+UPDATE findings SET severity = 'warn' WHERE unit IN ('d_rec', 'n_rec', 'o_rec', 'i_rec', 'c_rec', 'e_rec', 'm_rec');
 DROP TABLE first_of;
 DROP TABLE asked;
