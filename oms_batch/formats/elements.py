@@ -134,7 +134,12 @@ def _open(row: Mapping[str, str], period: str) -> bool:
     return (not row["from"] or row["from"] <= period) and (not row["to"] or period <= row["to"])
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
+def _lines(rules: RuleData, relative: str) -> tuple[Mapping[str, str], ...]:
+    return tuple(rules.table(relative))
+
+
+@lru_cache(maxsize=512)
 def load(rules: RuleData, profile: str, name: str) -> Layout:
     """The layout of this id (``H:from_mo_3.2``); ``SetupError`` names the line that is wrong."""
     kind, _, own = name.partition(":")
@@ -143,7 +148,7 @@ def load(rules: RuleData, profile: str, name: str) -> Layout:
         raise SetupError(f"{profile}/layouts/index.csv: no layout {name}")
     relative = f"{profile}/layouts/{rows[0]['file']}.csv"
     lines: dict[str, tuple[int, Mapping[str, str]]] = {}
-    for number, line in enumerate(rules.table(relative)):
+    for number, line in enumerate(_lines(rules, relative)):
         if not line["in"] or any(fnmatchcase(own, each) for each in line["in"].split("|")):
             if line["path"] in lines:
                 raise SetupError(f"{relative}: {line['path']} stands twice in {own}")
@@ -203,8 +208,8 @@ def describe(rules: RuleData, profile: str) -> Described:
     facets: dict[str, dict[str, list[Facets]]] = {}
     parents: dict[str, dict[str, None]] = {}
     optional: set[tuple[str, str]] = set()
-    for row in index(rules, profile):
-        layout = load(rules, profile, f"{row['type']}:{row['id']}")
+    for name in dict.fromkeys(f"{row['type']}:{row['id']}" for row in index(rules, profile)):
+        layout = load(rules, profile, name)
         for one in layout.elements.values():
             if one.starts_row:
                 facets.setdefault(one.table, {})
