@@ -161,6 +161,8 @@ def test_a_part_that_comes_twice_is_worked_once_and_its_accounts_are_paid_once(t
     # the same bill under another number of file: the same keys
     assert deliver(funds, "0002", document).status == "refused"
     assert set(findings(funds, "R", "0002").values()) == {"221"}
+    # and once more: that it was refused in between takes back no acceptance
+    assert deliver(funds, "0004", document).status == "refused"
     # the same care under another bill
     other = document.replace(b"<NSCHET>50-2203-1<", b"<NSCHET>50-2203-9<").replace(
         b"<CODE>22030101<", b"<CODE>22030109<"

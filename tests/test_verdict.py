@@ -173,6 +173,17 @@ def test_facts_give_the_latest_state_without_the_register_itself(tmp_path: Path)
     assert con.execute("SELECT state FROM facts WHERE xkey LIKE '0%'").fetchall() == [("stage1_refused",)]
 
 
+def test_a_refusal_of_what_stands_accepted_elsewhere_takes_no_acceptance_back(tmp_path: Path) -> None:
+    """Else the same account, sent a third time, would find its key refused and be paid again."""
+    put_rule(tmp_path)
+    accepted = facts_of(tmp_path, "a.parquet", "A", 1, {})
+    con, _ = decided(tmp_path, RICH)  # the same key, refused now
+    make_person_keys(con, load_spelling(RuleData(), "yaroslavl"))
+    load_facts(con, [accepted], "B")
+    assert con.execute("SELECT count(*) FROM verdicts WHERE refused").fetchall() == [(1,)]
+    assert con.execute(select_facts("B", 2, "accepted", "stage1_refused")).fetchall() == []
+
+
 def test_no_facts_is_an_empty_table_of_the_same_columns(tmp_path: Path) -> None:
     put_rule(tmp_path)
     path = facts_of(tmp_path, "a.parquet", "A", 1, {})

@@ -61,7 +61,8 @@ def make_person_keys(con: duckdb.DuckDBPyConnection, spelling: Spelling) -> None
 def select_facts(register: str, seq: int, passed: str, refused: str) -> str:
     """SQL of the facts of this register after its verdicts; ``passed`` and ``refused`` are states of the stage.
 
-    Needs ``person_of``. The caller writes the rows to Parquet.
+    Needs ``person_of`` and ``facts``. An account that is refused here while its key stands passed in another register
+    adds nothing: its refusal takes back no acceptance. The caller writes the rows to Parquet.
     """
     return f"""SELECT r.ogrn_mo, r.kpp_mo, {_quoted(register)} AS register, a.xkey, a.x_key2, k.person_key, p.npolis,
       a.usl_ok, a.date_z_1, a.date_z_2, a.ds1, u.profil, a.sumv,
@@ -70,7 +71,9 @@ def select_facts(register: str, seq: int, passed: str, refused: str) -> str:
     FROM z_sl a CROSS JOIN register r JOIN verdicts v ON v.z_sl_n = a.n
     LEFT JOIN pers p ON p.n = a.pers_n LEFT JOIN person_of k ON k.pers_n = a.pers_n
     LEFT JOIN (SELECT z_sl_n, min(profil) AS profil FROM usl GROUP BY z_sl_n) u ON u.z_sl_n = a.n
-    ORDER BY a.n"""
+    LEFT JOIN (SELECT DISTINCT ogrn_mo, xkey FROM facts WHERE state = {_quoted(passed)}) stands
+      ON v.refused AND stands.xkey = a.xkey AND stands.ogrn_mo = r.ogrn_mo
+    WHERE stands.xkey IS NULL ORDER BY a.n"""
 
 
 def write_facts(con: duckdb.DuckDBPyConnection, path: str, query: str) -> int:
