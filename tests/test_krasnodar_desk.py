@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,12 @@ import pytest
 from oms_batch import clock, homes, office, overview, requests
 from oms_batch.conductor import publish, settling_of, sweep
 from oms_batch.errors import WrongState
+from oms_batch.formats import dbf_write
 from oms_batch.site import open_site
 from oms_batch.store import fsio, ledger
 from oms_batch.synth import krasnodar_planting as planting
 from oms_batch.synth.world import Spec
-from tests.krasnodar_tools import PROFILE, packed
+from tests.krasnodar_tools import PROFILE, packed, read, zipped
 
 SPEC = Spec(accounts=40, seed=9, payers={"2301": 1})
 MENDS = {
@@ -130,3 +134,73 @@ def test_fields_that_may_not_be_corrected_are_told_at_once(returned: tuple[Homes
         ):
             with pytest.raises(WrongState, match=code):
                 office.correct(site, keys["sex_unknown"], [(field, value)], "operator", "record")
+
+
+def _spoiled(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:
+    """The archive at this place, changed on its way."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    path.write_bytes(zipped(members))
+
+
+def _rewritten(members: dict[str, bytes], member: str, changes: dict[int, dict[str, str | None]]) -> None:
+    out = io.BytesIO()
+    dbf_write.rewrite(io.BytesIO(members[member]), out, changes)
+    members[member] = out.getvalue()
+
+
+def _lines(members: dict[str, bytes], returned: bool) -> list[int]:
+    con, _named, _members = read("V23010700126101.zip", zipped(members))
+    sql = f"SELECT line FROM z_sl WHERE pay IS {'NOT' if returned else ''} NULL ORDER BY 1"
+    return [int(line) for (line,) in con.execute(sql).fetchall()]
+
+
+def _renamed(members: dict[str, bytes]) -> None:
+    _rewritten(members, "P07001.DBF", {_lines(members, returned=False)[0]: {"FIO": "Подменов"}})
+
+
+def _dearer(members: dict[str, bytes]) -> None:
+    _rewritten(members, "U07001.DBF", {1: {"SUMM": "1.00"}})
+
+
+def _of_another_book(members: dict[str, bytes]) -> None:
+    _rewritten(members, "P07001.DBF", {_lines(members, returned=True)[0]: {"PV": "999 103"}})
+
+
+def _without_reason(members: dict[str, bytes]) -> None:
+    _rewritten(members, "P07001.DBF", {_lines(members, returned=True)[0]: {"PV": None}})
+
+
+def _of_another(members: dict[str, bytes]) -> None:
+    _rewritten(members, "P07001.DBF", {1: {"SN": "1"}})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (_renamed, "SET_CHANGED"),
+        (_dearer, "SET_CHANGED"),
+        (_of_another_book, "DEFECT_CODE"),
+        (_without_reason, "DEFECT_CODE"),
+        (_of_another, "SET_NOT_SUBSET"),
+    ],
+)
+def test_a_return_that_says_more_than_it_may_is_refused_whole(
+    tmp_path: Path, change: Callable[[dict[str, bytes]], None], code: str
+) -> None:
+    both = Homes(tmp_path)
+    name, data = packed(SPEC, planting.plant(PROFILE, SPEC, names=tuple(MENDS)).archives["2301"])
+    (tmp_path / name).write_bytes(data)
+    _at("2026-11-05T09:00:00+03:00")
+    with both.at("mo") as site:
+        requests.submit(site, str(tmp_path / name))
+    both.sweep("mo")
+    both.sweep("smo-k")
+    _spoiled(tmp_path / "mo" / "inbox" / "smo-k" / f"V{name}", change)
+    with both.at("mo") as site:
+        (one,) = (one for one in sweep(site, settling_of(site)) if one.outcome != "companion")
+        found = overview.totals(site)
+    assert (one.name, one.outcome, one.code) == (f"V{name}", "refused", code)
+    assert found["balanced"] and found["accounts"]["waiting"] == found["accounts"]["sent"] > 0

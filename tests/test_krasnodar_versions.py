@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 from typing import BinaryIO
 
 import pytest
@@ -118,3 +121,24 @@ def test_a_field_that_both_structures_have_must_be_there() -> None:
     with pytest.raises(Refusal) as refusal:
         judge(NAME, zipped({**made, "P07001.DBF": out.getvalue()}))
     assert [(one.code, one.place) for one in refusal.value.problems] == [("DBF_STRUCT", "field DATO")]
+
+
+REFERENCE = Path(os.environ.get("OMS_REFERENCE_DATA", "")) / "regional" / "vista_regional_dbf_fields.csv"
+MADE_BY = {"": "create{}Dbf", LATER: "createDbf{}"}
+
+
+@pytest.mark.parametrize("version", ["", LATER])
+@pytest.mark.parametrize("role", list("PUDNR"))
+def test_the_layouts_have_every_field_of_the_reference(role: str, version: str) -> None:
+    if not os.environ.get("OMS_REFERENCE_DATA") or not REFERENCE.is_file():
+        pytest.skip("OMS_REFERENCE_DATA: the list of regional fields is not here")
+    told: dict[str, tuple[str, int, int]] = {}
+    with REFERENCE.open(encoding="utf-8-sig", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["region"] == "Krasnodar" and row["function"] == MADE_BY[version].format(role):
+                size, _, decimals = row["length"].partition(",")
+                told[row["field"].upper()] = (row["type"], int(size or 8), int(decimals or 0))
+    ours = {one.name: one for one in columns_of(PROFILE, role, version)}
+    assert set(ours) == set(told) and len(told) > 4
+    for name, (kind, size, decimals) in told.items():
+        assert ours[name].type == kind and ours[name].size >= size and ours[name].decimals >= decimals, name
