@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
+import sqlglot
 
 from oms_batch.errors import Refusal
 from oms_batch.formats.dbf_gate import check
@@ -122,6 +123,21 @@ def test_every_error_code_has_its_rule_and_ground() -> None:
     assert all(
         rule.defect == BOOK[rule.official[0]]["key"] for rule in book.rules if rule.official and not rule.built_in
     )
+
+
+def test_rules_are_portable_and_name_the_grounds_of_their_defect() -> None:
+    grounds: dict[str, list[str]] = {}
+    for row in PROFILE.rules.table("common/books/defects.csv"):
+        grounds.setdefault(row["key"], []).append(row["osn"])
+    for rule in load(RuleData(), ["moscow/form", "moscow/sense"]).rules:
+        if rule.built_in:
+            continue
+        texts = [rule.select] if rule.select else [f"SELECT ({text}) AS v FROM t" for text in rule.expressions()]
+        for text in texts:
+            sqlglot.transpile(text, read="duckdb", write="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)
+        assert rule.title_en and rule.advice and rule.advice_en, rule.code
+        if rule.official:
+            assert re.findall(r"п\. ([\d.]+)", rule.basis) == grounds[rule.defect], rule.code
 
 
 def test_the_examples_of_all_rules_come_out_as_told() -> None:
