@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from lxml import etree
 
 from oms_batch.errors import Refusal
 from oms_batch.exchange import load_profile
@@ -186,3 +187,39 @@ def test_a_fault_inside_a_leaf_that_repeats_stands_in_its_own_row() -> None:
     found = tables_of(Pair(pair.main, persons, pair.name, "H"))
     rows = found.execute("SELECT unit, n, element FROM findings ORDER BY ALL").fetchall()
     assert ("l_dost", 2, "PERS_LIST/PERS/DOST/B") in rows
+
+
+DECLARED = "<?xml version='1.0' encoding='windows-1251'?>"
+PROLOGS = [
+    *(
+        "",
+        DECLARED,
+        f" {DECLARED}",
+        f"\n{DECLARED}",
+        DECLARED * 2,
+        f"{DECLARED}<!-- a -->",
+        f"{DECLARED}<!-- a -- b -->",
+    ),
+    *(f"{DECLARED}{odd}" for odd in ("&#10;", "\0", "\x0b", "\xa0", "\x1a", "<?go?>", "x")),
+    *("\ufeff", "\ufeff<?xml version='1.0'?>", "\ufeff\ufeff<?xml version='1.0'?>", "<?xml?>", "<?xml ?>"),
+    *(DECLARED.replace("'1.0'", odd) for odd in ("'1.1'", "'1.b'", "'2.0'", "'01.0'", '"1.0', "1.0", "''")),
+    *(DECLARED.replace("windows-1251", odd) for odd in ("cp1251", "1251", "win-1251", "", "utf8", "UTF-8 ", "latin1")),
+    *(DECLARED.replace("?>", f" {odd}?>") for odd in ("standalone='yes'", "standalone='maybe'", "x='1'")),
+    *("<?xml encoding='utf-8'?>", "<?XML version='1.0'?>", "<?xml version='1.0' Encoding='utf-8'?>"),
+    *("<?xml version='1.0'encoding='utf-8'?>", "<?xml version='1.0' encoding=utf-8?>", "<?xml version='1.0'>"),
+]
+
+
+@pytest.mark.parametrize("prolog", PROLOGS)
+def test_what_others_cannot_read_is_not_read(prolog: str) -> None:
+    """Our parser takes more than libxml2 does; what stands before the root is where they differ."""
+    layout = elements.load(RULES, "federal", "L:from_mo_3.2")
+    text = documents([Account(1)]).persons.decode("cp1251")
+    data = (prolog + text[text.index("<PERS_LIST") :]).encode("cp1251" if "1251" in prolog else "utf-8")
+    try:
+        etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
+    except etree.XMLSyntaxError:
+        assert federal_document.verdict(io.BytesIO(data), layout)
+    else:
+        strict = any(odd in prolog for odd in ("latin1", "<?go", "'1.1'"))
+        assert bool(federal_document.verdict(io.BytesIO(data), layout)) == strict
