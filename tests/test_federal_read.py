@@ -433,8 +433,11 @@ def test_real_samples_come_out_with_all_their_rows_and_sums(
 # ---- heads ---------------------------------------------------------------------------------------------
 
 
+STRICT = dataclasses.replace(PROFILE, data={**PROFILE.data, "head": {}})
+
+
 def heads(
-    main: bytes, persons: bytes = PAIR.persons, profile: Profile = PROFILE
+    main: bytes, persons: bytes = PAIR.persons, profile: Profile = STRICT
 ) -> tuple[list[tuple[str, str, str]], Any]:
     con = duckdb.connect()
     read({"main": main, "persons": persons}, con)
@@ -477,6 +480,21 @@ def test_the_file_of_persons_names_itself_and_its_main_file() -> None:
     assert [one[0] for one in heads(PAIR.main, persons)[0]] == ["HDR_FILENAME"]
     persons = changed("<FILENAME>LM760001T76_26011<", "<FILENAME>LM760001T76_26012<", PAIR.persons)
     assert [one[0] for one in heads(PAIR.main, persons)[0]] == ["HDR_FILENAME"]
+
+
+def test_this_profile_only_tells_of_a_name_that_differs() -> None:
+    main = changed("<FILENAME>HM760001T76_26011<", "<FILENAME>HM760002T76_26011<")
+    problems, con = heads(main, profile=PROFILE)
+    assert problems == []
+    assert [(one[0], one[5], one[8]) for one in findings(con)] == [("S.00.0150", "main: FILENAME", "warn")]
+
+
+def test_what_a_head_does_not_say_is_not_compared() -> None:
+    """Documents between funds have no FILENAME and no SD_Z; here they are missing, which is a fault of its own."""
+    bare = changed("<FILENAME>HM760001T76_26011</FILENAME>", "", changed("<SD_Z>7</SD_Z>", ""))
+    problems, con = heads(bare)
+    assert problems == []
+    assert [(one[0], one[7]) for one in findings(con)] == [("S.00.0010", "register")] * 2
 
 
 def test_a_sum_that_cannot_be_read_is_not_compared() -> None:

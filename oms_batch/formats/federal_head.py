@@ -78,7 +78,7 @@ def _all(con: duckdb.DuckDBPyConnection, named: NamedFile, profile: Profile) -> 
         if head is None:
             continue
         expected = _stem(name_of(member, named.parts))
-        if _told(head["filename"]) != _told(expected):
+        if head["filename"] is not None and _told(head["filename"]) != _told(expected):
             yield _differs("HDR_FILENAME", f"{role}: FILENAME", expected, head["filename"])
         if role != leading:
             if head["main"] is not None and _told(head["main"]) != _told(named.stem):
