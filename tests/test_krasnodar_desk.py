@@ -160,6 +160,10 @@ def _renamed(members: dict[str, bytes]) -> None:
     _rewritten(members, "P07001.DBF", {_lines(members, returned=False)[0]: {"FIO": "Подменов"}})
 
 
+def _returned_and_renamed(members: dict[str, bytes]) -> None:
+    _rewritten(members, "P07001.DBF", {_lines(members, returned=True)[0]: {"FIO": "Подменов"}})
+
+
 def _dearer(members: dict[str, bytes]) -> None:
     _rewritten(members, "U07001.DBF", {1: {"SUMM": "1.00"}})
 
@@ -181,6 +185,7 @@ def _of_another(members: dict[str, bytes]) -> None:
     ("change", "code"),
     [
         (_renamed, "SET_CHANGED"),
+        (_returned_and_renamed, "SET_CHANGED"),
         (_dearer, "SET_CHANGED"),
         (_of_another_book, "DEFECT_CODE"),
         (_without_reason, "DEFECT_CODE"),

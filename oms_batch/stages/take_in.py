@@ -27,7 +27,7 @@ LISTED = 1000  # problems named in a protocol; the total is said
 def work(data: dict[str, Any]) -> dict[str, Any]:
     """Take in the file of the order, with its sibling where the answer stands in two files.
 
-    Raises ``Refusal`` SET_NOT_SUBSET, SET_CHANGED, SET_PARTITION, FLAG_SUM, DEFECT_CODE;
+    Raises ``Refusal`` SET_NOT_SUBSET, SET_CHANGED, SET_PARTITION, SET_INCOMPLETE, FLAG_SUM, DEFECT_CODE;
     ``WrongState`` when the other half of the answer is still to come.
     """
     order = WorkOrder.from_json(data)
@@ -66,7 +66,10 @@ def _compare(bench: Bench, line: Hop, profile: Profile) -> None:
             con,
             "SET_CHANGED",
             """SELECT h.idcase, h.line FROM heard h JOIN known k USING (xkey, nth)
-            WHERE h.sumv IS DISTINCT FROM k.sumv OR (NOT h.marked AND h.digest IS DISTINCT FROM k.digest)""",
+            WHERE h.sumv IS DISTINCT FROM k.sumv
+                OR (($unmarked OR NOT h.marked) AND h.digest IS DISTINCT FROM k.digest)""",
+            # where the digest leaves the marks out, marked accounts must agree too
+            {"unmarked": bool(profile.data.get("mark", {}).get("digest_without_marks"))},
         ),
         *check_flags(con, codes, LISTED),
         *_rows(
@@ -87,11 +90,12 @@ def sources(profile: Profile, line: Hop) -> list[str]:
 
 
 def _complete(order: WorkOrder, profile: Profile, line: Hop, parts: list[tuple[Bench, Hop]]) -> None:
-    """The two files of one answer must not overlap and must together be what we sent."""
-    if not line.with_:
-        return
+    """The two files of one answer must not overlap and must together be what we sent; so must be one that says all."""
     first = parts[0][0].con
     open_states = sources(profile, line)
+    if not line.with_:
+        _nothing_left_out(first, order, profile, line, open_states)
+        return
     for bench, one in parts[1:]:
         keys = bench.con.sql("SELECT xkey, nth, idcase, line FROM heard").to_arrow_table()
         first.register("other_half", keys)
@@ -110,6 +114,23 @@ def _complete(order: WorkOrder, profile: Profile, line: Hop, parts: list[tuple[B
         if len(parts) == 1:
             raise WrongState("AFTER", line.with_)
         raise Refusal(Problem("SET_PARTITION", "", found=f"{missing[0]}"))
+
+
+def _nothing_left_out(con: Any, order: WorkOrder, profile: Profile, line: Hop, open_states: list[str]) -> None:
+    """An answer that says paid and refused leaves out no account of its payer: there will be no second one for it."""
+    if line.holds or not (line.passed and line.refused):
+        return
+    waiting = [state for state in open_states if profile.buckets[state] == "waiting"]
+    everyone = profile.stages[line.stage].payers == "all"
+    problems = _rows(
+        con,
+        "SET_INCOMPLETE",
+        """SELECT k.idcase, 0, k.xkey FROM known k ANTI JOIN heard h USING (xkey, nth)
+        WHERE k.state IN $states AND ($everyone OR k.payer = $payer)""",
+        {"states": waiting, "everyone": everyone, "payer": order.named.payer},
+    )
+    if problems:
+        raise Refusal(problems[:LISTED], len(problems))
 
 
 def _rows(con: Any, code: str, sql: str, parameters: dict[str, Any] | None = None) -> list[Problem]:
