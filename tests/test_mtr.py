@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from oms_batch.doors import play
 from oms_batch.intake import names
 from oms_batch.store import ledger
 from oms_batch.synth import mtr
@@ -356,3 +357,15 @@ def test_another_number_in_the_year_is_another_register(tmp_path: Path) -> None:
         handled: Any = outcome(funds.sweep("payer"), name)
         assert handled.outcome == "answered", handled.problems
     assert funds.totals("payer")["accounts"]["sent"] == 2 * SPEC.accounts
+
+
+@pytest.mark.slow
+def test_the_demonstration_ends_balanced_on_both_sides(tmp_path: Path) -> None:
+    told: list[str] = []
+    proofs = play.run(PROFILE, str(tmp_path / "play"), told.append, accounts=150, seed=3, isolate=False)
+    one, two = proofs.values()
+    assert list(proofs) == ["tfoms-50", "tfoms-76"] and one["balanced"] and two["balanced"]
+    assert one["accounts"] == two["accounts"] and one["sums"] == two["sums"]
+    refused = one["accounts"]["refused_6"]
+    assert refused > 0 and one["accounts"]["accepted_5"] == 150 == one["accounts"]["sent"] - refused
+    assert one["sums"]["refused_2"] != "0.00"  # what the issuing fund had withheld itself

@@ -136,8 +136,9 @@ def _at(month: Month, key: str) -> None:
 
 
 def _send(month: Month, what: str) -> None:
-    """The MO puts files into its own drop; they go out at its next sweep."""
-    sender = next(one["folder"] for one in month.data["participant"] if one["role"] == "mo")
+    """The MO (or whom the data calls the sender) puts files into its own drop; they go out at its next sweep."""
+    first = next((one["folder"] for one in month.data["participant"] if one["role"] == "mo"), "")
+    sender = month.data.get("sender", first)
     with month.at(sender) as site:
         for parcel in _parcels(month, site, what):
             _pack(site, parcel)

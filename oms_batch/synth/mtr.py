@@ -15,12 +15,14 @@ from oms_batch.model import roubles
 from oms_batch.synth.federal import TAIL, Ground, pacient, prepare
 from oms_batch.synth.federal_shape import grow, write
 from oms_batch.synth.insured import Changes
+from oms_batch.synth.numbers import base, mix
 from oms_batch.synth.people import Person, person
 from oms_batch.synth.register import Visit, blocks, fillings, visits
 from oms_batch.synth.tree import Node
 from oms_batch.synth.world import Spec, World
 
 MAIN, CORRECTED = "R", "D"
+NO_PROFILE = "999"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,12 @@ class Order:
     """What a part is made of beside its spec.
 
     ``held``: ordinal of an account (from 0) → kopecks that the issuing fund withholds from the organisation itself.
+    ``spoiled``: ordinals of accounts with a profile of care that does not exist, which the payer refuses.
     ``earlier`` and ``ordinals``: the main part whose accounts go once more, and which of them; then it is a D.
     """
 
     held: Mapping[int, int] = field(default_factory=dict)
+    spoiled: Sequence[int] = ()
     earlier: Spec | None = None
     ordinals: Sequence[int] = ()
 
@@ -78,6 +82,12 @@ def strangers(profile: Profile, spec: Spec, every: int) -> tuple[Changes, tuple[
     return changes, tuple(ordinals)
 
 
+def share(spec: Spec, per_mille: int, salt: int) -> tuple[int, ...]:
+    """About so many of a thousand accounts of a spec, the same for the same seed."""
+    start = base(spec.seed) + salt
+    return tuple(one for one in range(spec.accounts) if mix(start + one * 7919) % 1000 < per_mille)
+
+
 def _chosen(source: Ground, order: Order) -> Iterator[tuple[int, list[Visit]]]:
     wanted = frozenset(order.ordinals)
     for who, rows in visits(source.world, source.patterns):
@@ -110,6 +120,10 @@ def _record(source: Ground, one: Person, visit: Visit, values: Mapping[str, str]
     """ZAP with PACIENT and the account; its numbers are those of the main part."""
     account = visit.pattern.node.copy(lambda text: text % values)
     held = order.held.get(visit.ordinal, 0)
+    if visit.ordinal in order.spoiled:
+        for node in (account, *(one for one in account.children if one.tag == "SL")):
+            if "PROFIL" in node.attributes:
+                node.attributes["PROFIL"] = NO_PROFILE
     if held:
         left, all_of_it = visit.pattern.base - held, held >= visit.pattern.base
         account.attributes |= {"OPLATA": "2" if all_of_it else "3", "SUMP": roubles(left), "SANK_IT": roubles(held)}

@@ -11,7 +11,7 @@ from typing import Any
 
 from oms_batch.exchange import Profile
 from oms_batch.model import Totals
-from oms_batch.synth import federal, federal_planting, krasnodar_parcels, moscow_files
+from oms_batch.synth import federal, federal_planting, krasnodar_parcels, moscow_files, mtr
 from oms_batch.synth.insured import Changes
 from oms_batch.synth.planting import Plan
 from oms_batch.synth.world import Spec
@@ -97,5 +97,29 @@ def _nothing_again(
     return []
 
 
-FIRST: Mapping[str, First] = {"federal": _federal, "krasnodar": _krasnodar, "moscow": _moscow}
-AGAIN: Mapping[str, Again] = {"federal": _federal_again, "krasnodar": _krasnodar_again, "moscow": _nothing_again}
+def _mtr(profile: Profile, spec: Spec, data: Mapping[str, Any]) -> Made:
+    """A main part between funds: a share of accounts is refused by the payer, another is paid in part by the issuer."""
+    spoiled = mtr.share(spec, int(data.get("per_mille") or 0), 1)
+    held = dict.fromkeys(mtr.share(spec, int(data.get("held_per_mille") or 0), 2), 1000)
+    made = mtr.part(profile, spec, mtr.Order(held=held, spoiled=spoiled))
+    return Made([_packed(profile, made)], planted=len(spoiled), totals=Totals(made.accounts, made.billed))
+
+
+def _mtr_again(profile: Profile, spec: Spec, earlier: Spec, refused: Sequence[Mapping[str, Any]]) -> Sequence[Parcel]:
+    """The corrected part of the accounts that were refused, now without fault."""
+    ordinals = tuple(sorted(int(row["idcase"]) - 1 for row in refused))
+    order = mtr.Order(earlier=earlier, ordinals=ordinals)
+    return [_packed(profile, mtr.part(profile, spec, order))] if ordinals else []
+
+
+def _packed(profile: Profile, made: mtr.Part) -> Parcel:
+    return Parcel(f"{made.name}{profile.data['name']['extensions'][0]}", ((f"{made.name}.XML", made.document),))
+
+
+FIRST: Mapping[str, First] = {"federal": _federal, "krasnodar": _krasnodar, "moscow": _moscow, "mtr": _mtr}
+AGAIN: Mapping[str, Again] = {
+    "federal": _federal_again,
+    "krasnodar": _krasnodar_again,
+    "moscow": _nothing_again,
+    "mtr": _mtr_again,
+}
