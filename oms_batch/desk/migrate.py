@@ -22,6 +22,7 @@ from oms_batch.formats.elements import Element, Layout
 from oms_batch.ruledata import RuleData
 
 BLOCK = 1_048_576
+NUMBER = "=#"  # the ordinal of the record
 KEYS = ("IDCASE", "ID_PAC", "N_ZAP")  # what a record is called by, the first that it has
 
 
@@ -33,9 +34,14 @@ class Node:
     path: str
     text: str = ""
     kids: list[Node] = field(default_factory=list)
+    by: dict[str, list[Node]] | None = None
 
     def named(self, name: str) -> list[Node]:
-        return [one for one in self.kids if one.name == name]
+        if self.by is None:  # looked up once for each element of the target's group
+            self.by = {}
+            for one in self.kids:
+                self.by.setdefault(one.name, []).append(one)
+        return self.by.get(name, [])
 
     def leaves(self) -> Iterator[Node]:
         """Leaves with a value, in document order."""
@@ -48,7 +54,7 @@ class Node:
 @dataclass(frozen=True, slots=True)
 class Move:
     """Where an element of the target is taken from: ``take`` alternatives, each a path below its group's source
-    (``.``: that group itself), or ``=TEXT``; only where the sibling named in ``when`` (``NAME=VALUE``) says so."""
+    (``.``: that group itself), or ``=TEXT``, ``=#`` the ordinal of the record; only where the sibling named in ``when`` (``NAME=VALUE``) says so."""
 
     take: tuple[str, ...]
     when: str = ""
@@ -99,9 +105,12 @@ def rewrite(
     writer.line(f'<?xml version="1.0" encoding="{encoding}"?>')
     root = target.root
     writer.line(f"<{root.name}{f' xmlns={chr(34)}{target.namespace}{chr(34)}' if target.namespace else ''}>")
+    writer.flush()
     for part in _parts(source, encoding):
         writer.part(part)
+        writer.flush()
     writer.line(f"</{root.name}>")
+    writer.flush()
     return writer.report
 
 
@@ -156,11 +165,20 @@ class _Writer:
         self.report = Report()
         self.at = 1
         self.used: set[int] = set()
+        self.waiting: list[str] = []
+        self.taken: dict[str, tuple[str, ...]] = {}
         self.first = next(iter(target.root.kids.values()), None)
 
     def line(self, text: str) -> None:
-        self.out.write((text + "\n").encode(self.encoding, "xmlcharrefreplace"))
+        self.waiting.append(text)
         self.at += text.count("\n") + 1
+
+    def flush(self) -> None:
+        """What waits goes out."""
+        if not self.waiting:
+            return
+        self.out.write(("\n".join(self.waiting) + "\n").encode(self.encoding, "xmlcharrefreplace"))
+        self.waiting.clear()
 
     def part(self, node: Node) -> None:
         """One part of the source: the same part of the target, or several records where one held several accounts."""
@@ -213,6 +231,9 @@ class _Writer:
             if all(one.text.strip() != value for one in here.named(name)):
                 return here.named(kid.name)
         for take in self._takes(kid):
+            if take == NUMBER:
+                self.used.update(id(one) for one in here.named(kid.name))
+                return [Node(kid.name, "", str(self.report.records))]
             if take.startswith("="):
                 return [Node(kid.name, "", take[1:])]
             found = _below(here, take)
@@ -233,11 +254,17 @@ class _Writer:
         return any(one.text.strip() for one in below)
 
     def _takes(self, kid: Element) -> tuple[str, ...]:
-        move = self.moves.get(kid.path) or self.moves.get(kid.path.rpartition("/")[0] + "/*")
-        return tuple(take.replace("*", kid.name) for take in move.take) if move is not None else (kid.name,)
+        found = self.taken.get(kid.path)
+        if found is None:
+            move = self.moves.get(kid.path) or self.moves.get(kid.path.rpartition("/")[0] + "/*")
+            found = tuple(take.replace("*", kid.name) for take in move.take) if move is not None else (kid.name,)
+            self.taken[kid.path] = found
+        return found
 
 
 def _below(here: Node, path: str) -> list[Node]:
+    if "/" not in path and path != ".":
+        return here.named(path)
     found = [here]
     for name in path.split("/"):
         found = [kid for one in found for kid in one.named(name)] if name != "." else found

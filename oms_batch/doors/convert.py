@@ -88,6 +88,8 @@ def _member(
     old = federal_xml.layout_of(source, profile.rules, profile.id, wanted, encodings)
     try:
         layout = elements.nearest(profile.rules, profile.id, kind, side, to, named.period)
+        if layout.version != to:  # a version of the future, or of the past: what would break in it?
+            layout = elements.nearest(profile.rules, profile.id, kind, side, to, "")
     except SetupError:
         raise WrongState("CONVERT", f"{kind} {to}") from None
     if layout.version != to and role == "main":
