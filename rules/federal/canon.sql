@@ -1,7 +1,8 @@
 -- From the elements of H, C, T, D* and L to the tables that rules, answers and the ledger know.
 -- A record (ZAP) is a person with one completed case (Z_SL), which is the account; L gives the person's data by ID_PAC.
--- CHOSEN: the key of an account through all stages is YEAR and MONTH, CODE of the bill and IDCASE; that of its predecessor
--- is said by REF/FIRST_CODE, FIRST_YEAR, FIRST_MONTH and FIRST_IDCASE, as one region has it.
+-- CHOSEN: the key of an account through all stages is CODE_MO, YEAR and MONTH, CODE of the bill and IDCASE (the last two
+-- are the organisation's own: an insurer has the same from many); that of its predecessor is said by REF/FIRST_CODE,
+-- FIRST_YEAR, FIRST_MONTH and FIRST_IDCASE, as one region has it.
 
 -- Version 2.1: SLUCH is the account and its one case; a record may have several.
 INSERT INTO z_sl BY NAME
@@ -46,18 +47,19 @@ SELECT zap.n, CAST(1 AS BIGINT) AS up_n, CAST(NULL AS BIGINT) AS z_sl_n, zap.lin
   zap.smo_ok, zap.smo_nam, zap.novor, zap.inv, zap.mse, l.n AS l_n, told.dost, zap.byte_from, zap.byte_to
 FROM zap LEFT JOIN one ON one.id_pac = zap.id_pac LEFT JOIN l_pers l ON l.n = one.n LEFT JOIN told ON told.up_n = l.n;
 
--- A fault of a person in L is a fault of each record that names him, in that record's own number.
+-- A fault of a person in L is a fault of each record that names him, in that record's own number; also one of a second
+-- entry for the same person.
 CREATE OR REPLACE TABLE findings AS
-SELECT f.* REPLACE (p.n AS pers_n) FROM findings f JOIN pers p ON p.l_n = f.pers_n
+SELECT f.* REPLACE (p.n AS pers_n) FROM findings f JOIN l_pers l ON l.n = f.pers_n JOIN pers p ON p.id_pac = l.id_pac
 WHERE f.z_sl_n IS NULL AND f.pers_n IS NOT NULL AND starts_with(f.unit, 'l_')
 UNION ALL
 SELECT f.* FROM findings f WHERE f.z_sl_n IS NOT NULL OR f.pers_n IS NULL OR NOT starts_with(f.unit, 'l_');
 
 CREATE OR REPLACE TABLE z_sl AS
 SELECT z.n, z.up_n, z.n AS z_sl_n, z.line, z.up_n AS pers_n,
-  concat(r.year, lpad(CAST(r.month AS VARCHAR), 2, '0'), '-', r.code, '-', z.idcase) AS xkey,
+  concat(r.code_mo, '-', r.year, lpad(CAST(r.month AS VARCHAR), 2, '0'), '-', r.code, '-', z.idcase) AS xkey,
   CASE WHEN z.first_idcase IS NOT NULL AND r.first_code IS NOT NULL THEN
-    concat(r.first_year, lpad(CAST(r.first_month AS VARCHAR), 2, '0'), '-', r.first_code, '-', z.first_idcase) END AS x_key2,
+    concat(r.code_mo, '-', r.first_year, lpad(CAST(r.first_month AS VARCHAR), 2, '0'), '-', r.first_code, '-', z.first_idcase) END AS x_key2,
   z.* EXCLUDE (n, up_n, z_sl_n, line) REPLACE (COALESCE(t.oplata, z.oplata) AS oplata, COALESCE(t.sump, z.sump) AS sump),
   p.pr_nov, p.smo AS payer, CASE WHEN COALESCE(t.oplata, z.oplata) <> '0' THEN COALESCE(t.oplata, z.oplata) END AS pay,
   f.ds1, f.iddokt, f.prvs, f.nhistory, f.profil, f.p_cel, f.det, f.ds_onk, f.comentsl, f.c_zab, f.sum_m, f.cases
