@@ -125,7 +125,7 @@ def _nothing_left_out(con: Any, order: WorkOrder, profile: Profile, line: Hop, o
     problems = _rows(
         con,
         "SET_INCOMPLETE",
-        """SELECT k.idcase, 0, k.xkey FROM known k ANTI JOIN heard h USING (xkey, nth)
+        """SELECT k.xkey, 0 FROM known k ANTI JOIN heard h USING (xkey, nth)
         WHERE k.state IN $states AND ($everyone OR k.payer = $payer)""",
         {"states": waiting, "everyone": everyone, "payer": order.named.payer},
     )
