@@ -96,6 +96,11 @@ class Hop:
     holds: str = ""
     when: str = ""
 
+    @property
+    def awaits(self) -> tuple[str, ...]:
+        """Stages one of which must be known before this file can be taken in; none: it waits for nothing."""
+        return tuple(self.after.split())
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -229,8 +234,9 @@ def _check(profile: Profile) -> None:
     if missing := states - set(profile.buckets):
         raise SetupError(f"{profile.id}: states without a bucket: {', '.join(sorted(missing))}")
     for line in (*profile.hops, *profile.sends):
-        if line.stage not in profile.stages:
-            raise SetupError(f"{profile.id}: stage {line.stage} of a hop is not described")
+        named = (line.stage, *line.awaits, *line.emits, *filter(None, (line.with_, line.over, line.pair, line.source)))
+        if strange := set(named) - set(profile.stages):
+            raise SetupError(f"{profile.id}: stage {min(strange)} of a hop is not described")
         for state in filter(None, (line.passed, line.refused, line.rejected)):
             if state not in states:
                 raise SetupError(f"{profile.id}: state {state} of a hop is not in [life]")

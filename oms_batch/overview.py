@@ -53,9 +53,9 @@ def awaited(site: Site, register: str, jobs: list[dict[str, Any]], unassigned: i
     for line in site.profile.hops:
         if line.receiver not in _parties(site) or not line.after:
             continue
-        ours = any(send.stage == line.after and send.sender in _parties(site) for send in site.profile.sends)
+        ours = any(send.stage in line.awaits and send.sender in _parties(site) for send in site.profile.sends)
         for (stage, payer, direction), row in sorted(done.items()):
-            if stage != line.after or direction != ("out" if ours else "in"):
+            if stage not in line.awaits or direction != ("out" if ours else "in"):
                 continue
             if not _come(done, line, payer, site, unassigned):
                 yield Awaited(
