@@ -58,11 +58,18 @@ def recover(site: Site) -> Iterator[Handled]:
         if handled is not None:
             yield handled
     for job in ledger.unfinished(site.ledger):
-        handled = _taken_or_left(job["partner"], partial(run_job, site, job))
+        handled = _taken_or_left(job["partner"], partial(_go_on, site, job))
         if handled is not None:
             yield handled
     publish(site)
     spool.sweep_work(site.home, ledger.originals_in_work(site.ledger))
+
+
+def _go_on(site: Site, job: dict[str, Any]) -> Handled:
+    """A job that a crash left; one that was only there to be refused (its name was taken) is refused now."""
+    if _name_taken(site, job):
+        return refuse_job(site, job, Refusal(Problem("NAME_REUSED")))
+    return run_job(site, job)
 
 
 def wake(site: Site) -> Iterator[Handled]:
@@ -151,12 +158,21 @@ def receive(site: Site, taken: spool.Taken, release: Callable[[], object], probl
         return run_job(site, ledger.get(site.ledger, received.job_id))
     if received.verdict == "DUP" or received.state in ledger.DONE:
         return _again(site, job, taken, received)
-    if trouble is None and received.verdict == "NAME_REUSED":
+    if trouble is None and received.verdict == "NAME_REUSED" and _name_taken(site, job):
         code = way.hop.again if way is not None else "NAME_REUSED"
         trouble = Refusal(Problem(code, f"receipt {received.first_receipt_id}"))
     if trouble is None:
         return run_job(site, job)
     return quarantine_job(site, job, trouble) if isinstance(trouble, SetAside) else refuse_job(site, job, trouble)
+
+
+def _name_taken(site: Site, job: dict[str, Any]) -> bool:
+    """Whether a file of this name is being judged or was answered; one that waits for its other half gives way."""
+    before = ledger.same_name_before(site.ledger, job["id"])
+    if [(one["state"], one["reason"]) for one in before] == [("parked", "PAIR")]:
+        quarantine_job(site, before[0], Refusal(Problem("NAME_REUSED", f"job {job['id']}")))
+        return False
+    return bool(before)
 
 
 def _recognise(site: Site, taken: spool.Taken) -> tuple[NamedFile | None, Route | None, Refusal | None]:

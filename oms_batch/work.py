@@ -73,7 +73,9 @@ def _run(site: Site, job: dict[str, Any]) -> Handled:
     except Refusal as refusal:
         if refusal.code == "PAIR_MISSING" and way.hop.pair:  # its other half may still come by itself
             return _park(site, job, "PAIR", way.hop.pair)
-        return refuse_job(site, job, refusal)
+        handled = refuse_job(site, job, refusal)
+        _close_half(site, job)
+        return handled
     except sandbox.Limit as limit:
         return _too_much(site, job, limit, attempt)
     except WrongState as wait:
@@ -89,6 +91,14 @@ def _run(site: Site, job: dict[str, Any]) -> Handled:
         return _fail(site, job, fault)
 
 
+def _close_half(site: Site, job: dict[str, Any]) -> None:
+    """A register that is refused takes the half that it was read with along: nobody knows which of them was wrong."""
+    for stage in {line.pair for line in site.profile.hops if line.stage == job["stage"] and line.pair and line.emits}:
+        half = ledger.find_job(site.ledger, job["register"], stage, job["payer"], ("parked",))
+        if half is not None and half["sender"] == job["sender"]:
+            ledger.refuse_half(site.ledger, job["id"], half["id"])
+
+
 def _way(site: Site, named: NamedFile, job: dict[str, Any]) -> Route:
     """The line of the profile for this job: one of our own making, or one that came to us."""
     if job["sender"] != "self":
@@ -101,13 +111,13 @@ def _way(site: Site, named: NamedFile, job: dict[str, Any]) -> Route:
 
 
 def _waits_for(site: Site, named: NamedFile, line: Hop) -> str:
-    """The stage that must be known before this file can be taken in; empty: nothing."""
-    if not line.after:
-        return ""
-    payer = payer_of(site, line.after, named)
-    ours = any(site.profile.send(line.after, party) for party in own_parties(named, site.settings))
-    found = ledger.find_file(site.ledger, named.register, line.after, payer, "out" if ours else "in")
-    return "" if found else line.after
+    """The stages one of which must be known before this file can be taken in; empty: nothing."""
+    for stage in line.awaits:
+        payer = payer_of(site, stage, named)
+        ours = any(site.profile.send(stage, party) for party in own_parties(named, site.settings))
+        if ledger.find_file(site.ledger, named.register, stage, payer, "out" if ours else "in"):
+            return ""
+    return line.after
 
 
 def payer_of(site: Site, stage: str, named: NamedFile) -> str:
@@ -164,6 +174,8 @@ def make_order(site: Site, job: dict[str, Any], named: NamedFile, way: Route) ->
 def _related(site: Site, named: NamedFile, line: Hop) -> dict[str, str]:
     """Other files that this one is judged together with: its sibling that waits, the fund's copy."""
     found: dict[str, str] = {}
+    if line.pair and ledger.find_file(site.ledger, named.register, line.pair, named.payer, "in"):
+        raise Refusal(Problem("STAGE_CLOSED", named.stage))  # its other half was answered with another
     for key, stage in (("with", line.with_), ("pair", line.pair)):
         sibling = ledger.find_job(site.ledger, named.register, stage, named.payer, ("parked",)) if stage else None
         if sibling is not None:

@@ -67,17 +67,16 @@ def read_register(
     with ExitStack() as stack:
         kind, needed = "", set()
         for one in (Beside(stream, size, named), *beside):
-            wanted = profile.members_of(one.named.stage)
+            wanted = [member for member in profile.members_of(one.named.stage) if member.role not in streams]
+            if not wanted:
+                continue  # a half that waited; the whole has come since
             opened = stack.enter_context(open_members(one.stream, one.size, wanted, one.named.parts, place, limits))
             kind = kind or opened.kind
-            streams |= {role: found for role, found in opened.streams.items() if role not in streams}
+            streams |= opened.streams
             needed |= {member.role for member in wanted if member.required}
             side = {"layout": profile.stages[one.named.stage].layout}
-            layouts |= {
-                member.role: member.layout.format_map({**one.named.parts, **side})
-                for member in wanted
-                if member.role not in layouts
-            }
+            for member in wanted:
+                layouts.setdefault(member.role, member.layout.format_map({**one.named.parts, **side}))
         if missing := sorted(needed - set(streams)):
             raise refuse("PAIR_MISSING", expected=" ".join(sorted(needed)), found=" ".join(missing))
         # a member without a layout may lie there, and nobody reads it

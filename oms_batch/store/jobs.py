@@ -22,7 +22,7 @@ from oms_batch.store.schema import files, jobs, outbox, receipts
 Verdict = Literal["NEW", "DUP", "NAME_REUSED", "AGAIN"]
 OPEN = ("new", "working", "parked")
 DONE = ("answered", "refused", "quarantined", "failed", "rejected")
-_MAY_COME_AGAIN = ("refused", "quarantined", "rejected")  # a corrected file under the name of such a one is new
+MAY_COME_AGAIN = ("refused", "quarantined", "rejected")  # a corrected file under the name of such a one is new
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def _same_name(con: sa.Connection, what: Delivery) -> int | None:
         sa.select(jobs.c.id)
         .where(jobs.c.sender == what.sender, jobs.c.receiver == what.receiver)
         .where(jobs.c.register == what.named.register, jobs.c.stage == what.named.stage)
-        .where(jobs.c.payer == what.named.payer, jobs.c.state.not_in(_MAY_COME_AGAIN))
+        .where(jobs.c.payer == what.named.payer, jobs.c.state.not_in(MAY_COME_AGAIN))
         .order_by(jobs.c.id)
     )
     return con.execute(query).scalar()

@@ -66,7 +66,7 @@ from oms_batch.store.queries import (
     status,
     sums_by_care,
 )
-from oms_batch.store.rejects import refused_before, reject, sent_job
+from oms_batch.store.rejects import refuse_half, refused_before, reject, same_name_before, sent_job
 
 __all__ = [
     "DECISION_COLUMNS",
@@ -119,6 +119,7 @@ __all__ = [
     "quarantine",
     "receive",
     "refuse",
+    "refuse_half",
     "refused",
     "refused_before",
     "register_sums",
@@ -126,6 +127,7 @@ __all__ = [
     "republish",
     "resubmit",
     "retry",
+    "same_name_before",
     "sent_job",
     "start",
     "status",

@@ -8,15 +8,17 @@ starts anew while the old accounts can still be looked at.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from oms_batch import clock
+from oms_batch.errors import Fault
 from oms_batch.model import Totals
 from oms_batch.store import audit
 from oms_batch.store.effects import seal
 from oms_batch.store.engine import Ledger
-from oms_batch.store.jobs import job_row
+from oms_batch.store.jobs import MAY_COME_AGAIN, job_row, settle_receipts
 from oms_batch.store.schema import accounts, files, jobs, moves, outbox, receipts, registers
 
 
@@ -27,6 +29,34 @@ def refused_before(ledger: Ledger, job: int) -> bool:
         same = (jobs.c[name] == row[name] for name in ("partner", "register", "stage", "payer"))
         earlier = sa.select(jobs.c.id).where(jobs.c.id < job, jobs.c.state.in_(("refused", "quarantined")), *same)
         return con.execute(earlier.limit(1)).first() is not None
+
+
+def same_name_before(ledger: Ledger, job: int) -> list[dict[str, Any]]:
+    """Earlier jobs of the same hop, register, stage and payer that are not closed without effect, oldest first."""
+    with ledger.read() as con:
+        mine = job_row(con, job)
+        same = (jobs.c[name] == mine[name] for name in ("sender", "receiver", "register", "stage", "payer"))
+        query = sa.select(jobs).where(
+            *same, jobs.c.id < job, jobs.c.register != "", jobs.c.state.not_in(MAY_COME_AGAIN)
+        )
+        return [dict(row) for row in con.execute(query.order_by(jobs.c.id)).mappings()]
+
+
+def refuse_half(ledger: Ledger, main: int, half: int) -> None:
+    """Close the parked half of a pair that was refused as a whole; the bytes of both may come again.
+
+    Either may be the faulty one, and a corrected half comes with the other as it was.
+    """
+    with ledger.write() as con:
+        for number, values in ((main, {}), (half, {"state": "refused", "reason": f"job:{main}", "waits_for": ""})):
+            row = job_row(con, number)
+            if values and row["state"] != "parked":
+                raise Fault(f"job {number}: half of a pair, but {row['state']}")
+            free = {"hop_key": f"{row['hop_key']}|refused:{number}"}
+            con.execute(sa.update(jobs).where(jobs.c.id == number).values(**values, **free))
+        con.execute(sa.update(jobs).where(jobs.c.id == half).values(answered_at=clock.now().isoformat()))
+        settle_receipts(con, half, "REF", f"job:{main}")
+        audit.append(con, "system", "refused", f"job:{half}", {"codes": f"job:{main}", "replies": []})
 
 
 def sent_job(ledger: Ledger, register: str, stage: str, payer: str, partner: str, sha256: str) -> int | None:
