@@ -16,7 +16,8 @@ from oms_batch.store import fsio, ledger, spool
 from oms_batch.work import Handled
 
 _PROTOCOL = r"(?P<stem>[^.]+)(\.\d{8})?\.protocol\.xml"
-_RECORD = re.compile(rb"<PR>.*?</PR>", re.DOTALL)
+_FAULT = re.compile(rb"<PR>.*?</PR>", re.DOTALL)
+_RECORD = re.compile(rb"<(N_ZAP|N_REC|ID_PAC|IDCASE|SL_ID|IDSERV)>\s*[^<\s]")
 _CODE = re.compile(rb"<OSHIB>([A-Za-z0-9_.]{1,30})</OSHIB>")
 _SHA256 = re.compile(rb"<!-- SHA-256 ([0-9a-f]{64}) -->")
 _FILE = re.compile(rb"<FNAME_I>([A-Za-z0-9_]{1,60})</FNAME_I>")
@@ -73,7 +74,7 @@ def _heard(site: Site, taken: spool.Taken, path: str, stem: str) -> Handled | No
         named = names.identify(f"{stem}{site.profile.data['name']['extensions'][0]}", site.profile)
     except (Refusal, names.Ignored):
         return None
-    if all(b"<N_ZAP>" in one for one in _RECORD.findall(content)):
+    if all(_RECORD.search(one) for one in _FAULT.findall(content)):
         return None  # it speaks of records only: the answer says what becomes of them
     told = _SHA256.search(content)
     found = ledger.sent_job(
