@@ -157,10 +157,11 @@ def _parcels(month: Month, site: Site, what: str) -> Iterable[Parcel]:
     )
     if what == "next":
         return FIRST[month.data["maker"]](month.profile, later, {**month.data, "per_mille": 0}).parcels
+    period = month.data.get("named_period", month.data["period"])  # what names of its files tell
     rows = [
         row
         for state, count in month.data["resubmit"].items()
-        for row in ledger.refused(site.ledger, [state], period=month.data["period"], limit=count)
+        for row in ledger.refused(site.ledger, [state], period=period, limit=count)
     ]
     for row in rows:
         text = _("   account {n} (refused with {defect}) is corrected and billed again")
