@@ -75,6 +75,8 @@ class Plan:
             yield from (one.source, one.where, one.root, one.n, one.up, one.line, *one.values.values())
         for check in self.checks:
             yield check.sql
+        for lost in self.data.get("lost", []):
+            yield lost["sql"]
 
 
 @dataclass(slots=True)
@@ -194,7 +196,8 @@ def rows(con: duckdb.DuckDBPyConnection, plan: Plan, place: str) -> Iterator[Row
 
 
 def no_place(con: duckdb.DuckDBPyConnection, plan: Plan) -> dict[str, int]:
-    """``table.column`` of the source with values that the plan puts nowhere → how many values."""
+    """``table.column`` of the source with values that the plan puts nowhere → how many values; what it leaves behind
+    of columns that it does use is counted by its own ``lost``."""
     used = {f"{table}.{column}" for table, column in _used(plan)}
     found: dict[str, int] = {}
     for table, columns in _tables(con).items():
@@ -213,6 +216,11 @@ def no_place(con: duckdb.DuckDBPyConnection, plan: Plan) -> dict[str, int]:
         counts = con.execute(f'SELECT {values} FROM "{table}"').fetchone()
         assert counts is not None
         found |= {f"{table}.{column}": count for column, count in zip(asked, counts, strict=True) if count}
+    for one in plan.data.get("lost", []):
+        row = con.execute(one["sql"]).fetchone()
+        assert row is not None
+        if row[0]:
+            found[one["column"]] = found.get(one["column"], 0) + int(row[0])
     return dict(sorted(found.items()))
 
 

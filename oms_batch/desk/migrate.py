@@ -54,7 +54,8 @@ class Node:
 @dataclass(frozen=True, slots=True)
 class Move:
     """Where an element of the target is taken from: ``take`` alternatives, each a path below its group's source
-    (``.``: that group itself), or ``=TEXT``, ``=#`` the ordinal of the record; only where the sibling named in ``when`` (``NAME=VALUE``) says so."""
+    (``.``: that group itself), or ``=TEXT``, ``=#`` the ordinal of the record; only where the sibling named in ``when``
+    (``NAME=VALUE``) says so."""
 
     take: tuple[str, ...]
     when: str = ""
