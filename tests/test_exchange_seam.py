@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from oms_batch import clock, conductor
+from oms_batch.errors import WrongState
 from oms_batch.model import last_day
 from oms_batch.reply.marks import Codes
 from oms_batch.stages import heard
 from oms_batch.store import ledger
 from oms_batch.work import Handled
 from tests import federal_documents as small
+from tests import test_ledger as books
 from tests.federal_documents import Account, Pair, tables_of
 from tests.participants import Exchange
 from tests.test_federal_exchange import NAME, PROFILE, SPEC, WHEN, documents, exchange_of, inside, overlaid, packed
@@ -265,6 +267,30 @@ def test_another_name_in_the_head_is_told_and_does_not_refuse(tmp_path: Path) ->
     exchange.put("tfoms", "mo", f"{NAME}.zip", packed(made))
     (handled,) = exchange.sweep("tfoms")
     assert (handled.outcome, handled.sent.accounts, handled.refused.accounts) == ("answered", SPEC.accounts, 0)
+
+
+# ---- predecessors ---------------------------------------------------------------------------------------
+
+
+def test_an_account_replaced_by_key_is_not_billed_again_and_comes_back_when_that_register_is_withdrawn(
+    tmp_path: Path,
+) -> None:
+    book = ledger.open_ledger(tmp_path / "ledger.db")
+    refused = {"xkey": "d", "state": "fund_refused", "stage": "1", "payer": "P", "withheld": 100, "kod": "1.1"}
+    books.commit(book, tmp_path, "3", books.named("3X"), [{"xkey": "d", "state": "billed"}])
+    books.commit(book, tmp_path, "1", books.named("1P"), [refused], sender="tfoms")
+    new = [{"xkey": "n", "x_key2": "d", "state": "billed"}]
+    for claim in ("again", "once more"):
+        job = books.commit(book, tmp_path, claim, books.named("3X", number="2"), new, sender="self")
+        (old,) = ledger.life(book, "d")
+        assert old["successor"] is not None and old["desk"] == "resubmitted"
+        with pytest.raises(WrongState, match="ACC_RESUBMITTED"):
+            ledger.resubmit(book, old["id"], "primary", "me", books.REFUSED)
+        assert ledger.reject(book, job, "tfoms", ["X"], "billed", "withdrawn", True) is not None
+        (old,) = ledger.life(book, "d")
+        assert (old["successor"], old["desk"]) == (None, "")
+    assert ledger.verify(book, books.PROFILE.buckets)["problems"] == []
+    book.close()
 
 
 # ---- crashes ----------------------------------------------------------------------------------------------

@@ -287,7 +287,10 @@ def _succeed(con: sa.Connection, register: int) -> None:
 
 
 def _succeed_by_key(con: sa.Connection, register: int, life: Life) -> None:
-    """The same where the register itself names its predecessors: those refused accounts of that sender."""
+    """The same where the register itself names its predecessors: those refused accounts of that sender.
+
+    They are billed again by that: the desk does not offer them any more.
+    """
     old, new, mine, theirs = accounts, accounts.alias("new"), registers.alias("mine"), registers.alias("theirs")
     named = sa.select(_effect.c.x_key2).where(_effect.c.x_key2 != "", _effect.c.was == "")
     sender = sa.select(mine.c.sender_mo).where(mine.c.id == register).scalar_subquery()
@@ -297,7 +300,7 @@ def _succeed_by_key(con: sa.Connection, register: int, life: Life) -> None:
         sa.update(old)
         .where(old.c.successor_id.is_(None), old.c.state.in_(life.refused()), old.c.xkey.in_(named))
         .where(old.c.register_id.in_(same))
-        .values(successor_id=first.scalar_subquery())
+        .values(successor_id=first.scalar_subquery(), desk="resubmitted")
     )
 
 

@@ -19,7 +19,7 @@ from oms_batch.store import audit
 from oms_batch.store.effects import seal
 from oms_batch.store.engine import Ledger
 from oms_batch.store.jobs import MAY_COME_AGAIN, job_row, settle_receipts
-from oms_batch.store.schema import accounts, files, jobs, moves, outbox, receipts, registers
+from oms_batch.store.schema import accounts, files, jobs, moves, outbox, receipts, registers, resubmissions
 
 
 def refused_before(ledger: Ledger, job: int) -> bool:
@@ -115,6 +115,15 @@ def _set_apart(con: sa.Connection, job: sa.RowMapping, register: int, numbers: l
     for start in range(0, len(numbers), 500):
         part = accounts.c.id.in_(numbers[start : start + 500])
         con.execute(sa.update(accounts).where(part).values(register_id=new))
+        _bring_back(con, numbers[start : start + 500])
+
+
+def _bring_back(con: sa.Connection, numbers: list[int]) -> None:
+    """Refused accounts that these had replaced wait again, unless they stand on the list for that register."""
+    replaced = accounts.c.successor_id.in_(numbers)
+    listed = accounts.c.id.in_(sa.select(resubmissions.c.account_id))
+    con.execute(sa.update(accounts).where(replaced, ~listed).values(desk=""))
+    con.execute(sa.update(accounts).where(replaced).values(successor_id=None))
 
 
 def _reopen(con: sa.Connection, job: sa.RowMapping, codes: Sequence[str]) -> None:
