@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from oms_batch.doors import play
+from oms_batch.errors import Refusal
 from oms_batch.intake import names
+from oms_batch.routing import route
+from oms_batch.settings import load_settings, template
 from oms_batch.store import ledger
 from oms_batch.synth import mtr
 from oms_batch.synth.world import Spec
@@ -334,6 +337,42 @@ def test_a_protocol_waits_for_what_it_answers(tmp_path: Path) -> None:
     assert outcome(handled, "A7650225001.oms").outcome == "parked"
     assert outcome(handled, name).outcome == "answered"
     assert funds.totals("issuer")["accounts"]["waiting"] == 0
+
+
+@pytest.mark.parametrize(
+    ("stem", "folder", "told"),
+    [
+        ("R5076260001", "fund-50", "judge_and_answer in"),
+        ("A7650260001", "fund-50", "ROLE_STAGE"),  # a protocol does not come from the one who issued the part
+        ("R7650260001", "fund-50", "ROLE_STAGE"),
+        ("R5044260001", "fund-50", "ROLE_STAGE"),
+        ("A7644260001", "fund-50", "SENDER_MISMATCH"),
+        ("R4476260001", "fund-50", "SENDER_MISMATCH"),
+        ("R4476260001", "fund-44", "judge_and_answer in"),
+        ("A5076260001", "fund-50", "take_in in"),
+        ("A5076265001", "fund-50", "take_in in"),
+        ("A4476265001", "fund-50", "SENDER_MISMATCH"),
+        ("R7650260001", "", "send_register out fund-50"),
+        ("D7644260001", "", "send_register out fund-44"),
+        ("R5076260001", "", "judge_and_answer in fund-50"),  # brought by hand
+        ("R5044260001", "", "ROLE_STAGE"),
+    ],
+)
+def test_who_may_send_which_part_to_whom(stem: str, folder: str, told: str) -> None:
+    """Fund 76, which pays some parts and issues others."""
+    own = {"code": "76", "ogrn": "1027600000405"}
+    others = [
+        {"folder": "fund-50", "role": "tfoms", "code": "50", "ogrn": "1027600000306"},
+        {"folder": "fund-44", "role": "tfoms", "code": "44", "ogrn": "1027600000504"},
+    ]
+    settings = load_settings(template("tfoms", own=own, partners=others, profile="mtr").encode(), "")
+    try:
+        found = route(names.identify(f"{stem}.oms", PROFILE), folder, settings, PROFILE)
+        partner = f" {found.partner.folder}" if found.partner and not folder else ""
+        happened = f"{found.hop.handler} {found.direction}{partner}"
+    except Refusal as refusal:
+        happened = refusal.code
+    assert happened == told
 
 
 def test_names_tell_funds_number_and_what_they_answer() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,9 +56,12 @@ def valid(schema: str, document: bytes) -> list[str]:
     return str(judge.error_log).splitlines()
 
 
-def judged(version: str, letter: str = "R") -> tuple[duckdb.DuckDBPyConnection, Any, bytes, rulebook.Rulebook]:
+def judged(
+    version: str, letter: str = "R", change: Callable[[bytes], bytes] = lambda document: document
+) -> tuple[duckdb.DuckDBPyConnection, Any, bytes, rulebook.Rulebook]:
     """A part read and judged by the payer's rules, without insured: who is found does not matter here."""
     name, document = next((name, one) for name, one in parts(version).items() if name.startswith(letter))
+    document = change(document)
     con = duckdb.connect()
     con.execute("SET threads = 1")
     named = names.identify(f"{name}.oms", PROFILE)
@@ -157,6 +161,20 @@ def test_a_journal_names_field_record_and_code_of_q008() -> None:
         {"OSHIB": "903", "IM_POL": "KOL_USL", "BAS_EL": "USL", "N_ZAP": "1", "IDCASE": "1", "IDSERV": "1-1"},
         {"OSHIB": "904", "IM_POL": "FOR_POM", "BAS_EL": "Z_SL", "N_ZAP": "4", "IDCASE": "4"},
     ]
+
+
+@pytest.mark.parametrize("version", ["2.1", "3.2"])
+def test_a_record_with_two_accounts_is_one_record_of_the_protocol(version: str) -> None:
+    def joined(document: bytes) -> bytes:
+        cut = rb"\s*</ZAP>\s*<ZAP>\s*<N_ZAP>2</N_ZAP>\s*<PACIENT>.*?</PACIENT>"
+        return re.sub(cut, b"", document, count=1, flags=re.S)
+
+    con, named, document, book = judged(version, change=joined)
+    assert con.execute("SELECT rule FROM findings WHERE severity = 'reject'").fetchall() == []
+    root = etree.fromstring(written(con, named, document, book, "AR"))
+    first, second, *_rest = root.findall("ZAP")
+    assert [one.text for one in first.iter("IDCASE")] == ["1", "2"] and second.findtext("N_ZAP") == "3"
+    assert len(root.findall("ZAP")) == 59
 
 
 @needs_data
