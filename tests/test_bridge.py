@@ -395,7 +395,7 @@ def test_there_and_back_between_exchanges_keeps_what_both_know(tmp_path: Path) -
     old = etree.fromstring(source.read_bytes())
     kept = {
         "patient": ("patientcod", "surname", "name", "patronymic", "birthdate", "sex", "ss"),
-        "personal_account": tuple("help_type help_cond n_pp n_card curestart cureend doctor spec result outcome".split()),
+        "personal_account": ("help_type", "help_cond", "n_pp", "n_card", "curestart", "cureend", "doctor", "result"),
         "manipulation": ("prof_oms", "det", "service", "quantity", "doctor", "spec", "date_1", "date_2"),
         "polis": ("region_oms", "type_polis", "polisser", "polisnum"),
         "doc": ("doctype", "docser", "docnum"),

@@ -10,7 +10,7 @@ from oms_batch import office, requests
 from oms_batch.cli.common import DONE, FOUND, command, json_wanted, opened, who
 from oms_batch.cli.exchange import code_of
 from oms_batch.cli.show import handled_json, tell_handled
-from oms_batch.cli.texts import Period, TextGroup, argument, option, print_json
+from oms_batch.cli.texts import Period, TextGroup, argument, option, print_json, print_table
 from oms_batch.conductor import publish
 from oms_batch.doors import proofs
 from oms_batch.i18n import N_, _
@@ -28,7 +28,10 @@ def register_group() -> None:
 
 @command(
     "build",
-    help=N_("Build the main register from source cases (CSV, register XML of a MIS) and accounts to be billed again."),
+    help=N_(
+        "Build the main register from source cases (CSV, register XML of a MIS, federal H and L) and accounts "
+        "to be billed again."
+    ),
 )
 @option("--period", type=Period(), required=True, help=N_("The month, YYYY-MM."))
 @option(
@@ -36,7 +39,7 @@ def register_group() -> None:
     "sources",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False),
-    help=N_("A file of cases; may be repeated."),
+    help=N_("A file of cases, or a table of what they lack; may be repeated."),
 )
 @option("--number", default="1", show_default=True, help=N_("Number of the register in its month, one digit."))
 @option("--zero", is_flag=True, help=N_("A register without accounts is meant."))
@@ -60,8 +63,18 @@ def build(period: str, sources: tuple[str, ...], number: str, zero: bool) -> int
             "again": len(report.lineage),
         }
         click.echo(text.format(path=made.path, **shown))
+        if lost := _no_place(made):
+            click.echo(_("What of the source has no place in the register:"))
+            print_table([_("element"), _("values")], [[one["element"], str(one["values"])] for one in lost])
     click.echo(_("The next sweep sends it: oms-batch run --once"))
     return DONE
+
+
+def _no_place(made: office.Built) -> list[dict[str, Any]]:
+    """Columns of a register of another exchange that were left behind, with the number of their values."""
+    told = made.report.told
+    both = {**told.lost, **told.left} if told is not None else {}
+    return [{"element": name, "values": count} for name, count in sorted(both.items())]
 
 
 def _built_json(made: office.Built) -> dict[str, Any]:
@@ -72,6 +85,7 @@ def _built_json(made: office.Built) -> dict[str, Any]:
         "persons": report.persons,
         "sum": roubles(report.kopecks),
         "billed_again": [{"from": old, "account": new, "kind": kind} for old, new, kind in report.lineage],
+        "no_place": _no_place(made),
     }
 
 
