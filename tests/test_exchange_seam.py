@@ -14,6 +14,7 @@ from oms_batch.model import last_day
 from oms_batch.reply.marks import Codes
 from oms_batch.stages import heard
 from oms_batch.store import ledger
+from oms_batch.synth.world import Spec
 from oms_batch.work import Handled
 from tests import federal_documents as small
 from tests import test_ledger as books
@@ -267,6 +268,28 @@ def test_another_name_in_the_head_is_told_and_does_not_refuse(tmp_path: Path) ->
     exchange.put("tfoms", "mo", f"{NAME}.zip", packed(made))
     (handled,) = exchange.sweep("tfoms")
     assert (handled.outcome, handled.sent.accounts, handled.refused.accounts) == ("answered", SPEC.accounts, 0)
+
+
+# ---- payers ---------------------------------------------------------------------------------------------
+
+
+def test_one_account_of_a_payer_closed_since_does_not_hold_the_register_up(tmp_path: Path) -> None:
+    """No file of this month may carry that payer's letter, so the fund answers for its earlier accounts."""
+    spec = Spec(accounts=12, seed=4, period="2026-10", payers={"P": 3, "F": 2})
+    exchange = Exchange(tmp_path, names=("mo", "tfoms"))
+    shipped = exchange.profile.rules.read("yaroslavl/books/payers.csv").decode()
+    row = next(line for line in shipped.splitlines() if line.startswith("P;"))
+    own = tmp_path / "tfoms" / "rules" / "yaroslavl" / "books"
+    own.mkdir(parents=True)
+    (own / "payers.csv").write_text(shipped.replace(row, row.rstrip(";") + ";2026-09-30"), "utf-8")
+    exchange.insure("tfoms", spec)
+    name, text = exchange.generated(spec)
+    exchange.put("tfoms", "mo", name, re.sub(rb"2026-10-([012]\d)", rb"2026-09-\1", text))
+    clock.set_wall(None)
+    (handled,) = exchange.sweep("tfoms")
+    assert (handled.outcome, handled.sent.accounts) == ("answered", spec.accounts)
+    answers = [path.name for path in exchange.outbox("tfoms", "mo") if path.name.endswith("F.xml")]
+    assert len(answers) == 1 and exchange.totals("tfoms")["balanced"]
 
 
 # ---- predecessors ---------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from oms_batch.errors import Fault, WrongState
+from oms_batch.errors import Fault, SetupError, WrongState
 from oms_batch.exchange import FUND, MO, PAYER, ROLES, Hop, Payer
 from oms_batch.intake import names
 from oms_batch.model import NamedFile, WorkOrder, last_day
@@ -25,6 +25,7 @@ def work(data: dict[str, Any]) -> dict[str, Any]:
         proving.nothing_flagged(bench, line)
         proving.proved(bench)
         judged = judging.judge(bench, line, payer=_only_payer(bench))
+        _from_closed_payers(bench)
         with bench.timed("answer"):
             for stage in line.emits:
                 _answer(bench, judged, line, stage)
@@ -92,16 +93,35 @@ def _payers(bench: Bench, stage: str) -> list[tuple[Payer | None, str]]:
 
 def _found_payers(bench: Bench) -> Iterator[Payer]:
     profile, day = bench.profile, last_day(bench.named.period)
-    rows = bench.con.execute("SELECT DISTINCT payer FROM verdicts WHERE payer IS NOT NULL ORDER BY 1").fetchall()
-    # an account of an earlier month may belong to a payer who has closed since
-    closed = {one.code: one for one in profile.payers}
-    for (code,) in rows:
-        yield profile.payer_in(code, day.replace(day=1), day) or closed[code]
-    if not rows:
+    codes = _told_payers(bench)
+    for code in codes:
+        if (found := profile.payer_in(code, day.replace(day=1), day)) is not None:
+            yield found
+    if not codes:
         kind = profile.data["zero"]["answer_to"]
         yield from sorted(
             (one for one in profile.payers if one.kind == kind and one.open_on(day)), key=lambda one: one.code
         )
+
+
+def _told_payers(bench: Bench) -> list[str]:
+    rows = bench.con.execute("SELECT DISTINCT payer FROM verdicts WHERE payer IS NOT NULL ORDER BY 1").fetchall()
+    return [str(row[0]) for row in rows]
+
+
+def _from_closed_payers(bench: Bench) -> None:
+    """An account of an earlier month may belong to a payer who has closed since, and no file of this month may carry
+    that name: the fund answers for it. ``SetupError`` where the month has no fund."""
+    profile, last = bench.profile, last_day(bench.named.period)
+    first = last.replace(day=1)
+    closed = (
+        [] if _only_payer(bench) else [one for one in _told_payers(bench) if not profile.payer_in(one, first, last)]
+    )
+    fund = next((one.code for one in profile.payers if one.kind == "fund" and one.open_in(first, last)), "")
+    if closed and not fund:
+        raise SetupError(f"{profile.id}: payers.csv: no fund in {bench.named.period}")
+    for code in closed:
+        bench.con.execute("UPDATE verdicts SET payer = ? WHERE payer = ?", [fund, code])
 
 
 def _name(bench: Bench, stage: str, payer: Payer | None) -> NamedFile:
