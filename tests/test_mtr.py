@@ -306,12 +306,16 @@ WRONG: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 def test_a_protocol_that_contradicts_what_was_sent_is_refused_whole(tmp_path: Path) -> None:
     funds, name, content, strangers = answered(tmp_path)
     document = document_in(content)
+    right = tree(content).findtext("SCHET/SUMMAP")
     for what, (change, code) in WRONG.items():
         spoiled = change(document)
         assert spoiled != document
         funds.put("issuer", "payer", *archive(name.partition(".")[0], spoiled))
         found = outcome(funds.sweep("issuer"), name)
         assert (found.outcome, found.code) == ("refused", code), what
+        if what == "total":  # told in roubles
+            (problem,) = found.problems
+            assert (problem.place, problem.expected) == ("SCHET/SUMMAP", right)
         assert funds.totals("issuer")["accounts"]["waiting"] == SPEC.accounts
     funds.put("issuer", "payer", name, content)  # the right one is taken in after them
     assert outcome(funds.sweep("issuer"), name).refused.accounts == len(strangers)
