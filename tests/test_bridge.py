@@ -22,7 +22,7 @@ from oms_batch import clock, foreign, insurance, office
 from oms_batch.cli.main import program
 from oms_batch.desk import bridge
 from oms_batch.desk.build import BuildReport, Header, build_register
-from oms_batch.desk.source_federal import Known, Told
+from oms_batch.desk.source_federal import Known, Told, is_beside
 from oms_batch.desk.sources import Problems
 from oms_batch.desk.wire import load_wire
 from oms_batch.doors import convert, precheck
@@ -246,6 +246,7 @@ def test_values_without_a_place_are_counted(tmp_path: Path) -> None:
         ("<DATE_Z_1>2022-03-02<", "<DATE_Z_1>02.03.2022<", "SRC_FORM"),
         ("<ENP>765", "<ENP>865", "SRC_PERSON"),
         ("<RSLT>", "<RSLX>1</RSLX><RSLT>", "SRC_FORM"),
+        ("<IDCASE>2<", "<IDCASE>1<", "SRC_FORM"),
     ],
 )
 def test_a_foreign_or_faulty_register_is_refused(old: str, new: str, code: str, tmp_path: Path) -> None:
@@ -258,6 +259,27 @@ def test_half_a_register_is_refused(tmp_path: Path) -> None:
     source = pair(tmp_path / "mis")
     for half in source.files:
         assert codes([half], tmp_path) == {"PAIR_MISSING": 1}
+
+
+def test_a_table_beside_is_told_from_a_table_of_cases(tmp_path: Path) -> None:
+    assert is_beside(b"id_pac;polis_begin\n") and is_beside(b"\xef\xbb\xbfidcase;podr\r\n1;2")
+    assert not is_beside(b"id_pac;row;up\n") and not is_beside(b"row;up;id_pac\n") and not is_beside(b"")
+    source = pair(tmp_path / "mis")
+    bad = tmp_path / "bad.csv"
+    for text, code in (
+        ("id_pac;no_such\n1;2\n", "SRC_HEADER"),
+        ("id_pac;polis_begin\n000000001;2011\n", "VALUE_TYPE"),
+        ("id_pac;polis_begin\n000000001\n", "SRC_WIDTH"),
+        ('id_pac;polis_begin\n"1\n', "SRC_QUOTE"),
+    ):
+        bad.write_text(text)
+        assert code in codes([*source.files, str(bad)], tmp_path)
+    more = tmp_path / "more.csv"
+    more.write_text("idcase;podr;vg;comentsl\n1;99;15;так\n")
+    one = accounts(built([*source.files, policies(tmp_path, source), str(more)], tmp_path)[0])["1"]
+    found = one.find("additionals/additional")
+    assert found is not None and one.get("comment") == "так"
+    assert found.get("division") != "99", "what the register says itself stays"
 
 
 @pytest.mark.parametrize("kind", ["C", "T"])

@@ -94,8 +94,9 @@ def read_beside(stream: BinaryIO, label: str, wire: Wire, problems: Problems, in
 
 def is_beside(start: bytes) -> bool:
     """Whether a file that begins so is such a table."""
-    first = start.removeprefix(b"\xef\xbb\xbf").split(b";")[0].strip().decode("ascii", "replace")
-    return first in BESIDE_KEYS
+    head = start.removeprefix(b"\xef\xbb\xbf").splitlines()[:1]
+    names = [one.strip().decode("ascii", "replace") for one in head[0].split(b";")] if head else []
+    return names[:1] != [] and names[0] in BESIDE_KEYS and "row" not in names  # a source of cases has that column
 
 
 def check_head(source: Tables, profile: Profile, named: NamedFile, problems: Problems) -> None:

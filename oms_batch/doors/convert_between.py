@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
@@ -91,7 +91,7 @@ def _as_federal(
     other: Profile,
     plan: bridge.Plan,
     encoding: str,
-    made: Any,
+    made: Callable[[str], BinaryIO],
     result: Result,
 ) -> list[tuple[str, BinaryIO]]:
     """The documents of a federal register, by the plan; what they lack goes to ``result``."""
