@@ -329,18 +329,28 @@ def test_an_account_billed_again_names_its_predecessor_where_it_is_known(tmp_pat
 @pytest.mark.slow
 def test_the_ledger_knows_whom_an_account_follows(month: tuple[Exchange, Pair, dict[str, Any]], tmp_path: Path) -> None:
     made, _, _ = month
+    later = Spec(accounts=4, seed=5, period="2022-04", payers=SPEC.payers)
+    clock.set_wall(lambda: clock.parse("2022-05-04T09:30:00+03:00"))
+
+    def again(folder: str, *ordinals: int) -> list[str]:
+        source = pair(tmp_path / folder, later, federal.again(FEDERAL, later, federal.Again(SPEC, ordinals)))
+        return [*source.files, policies(tmp_path / folder, source)]
+
     with made.at("mo") as site:
-        refused = {row["idcase"] for row in ledger.refused(site.ledger, ["fund_refused"])}
-        later = Spec(accounts=4, seed=5, period="2022-04", payers=SPEC.payers)
-        chosen = tuple(int(one) - 1 for one in sorted(refused))
-        source = pair(tmp_path / "mis", later, federal.again(FEDERAL, later, federal.Again(SPEC, chosen)))
-        done = office.build_register(site, "2022-04", [*source.files, policies(tmp_path, source)])
-        assert done.report.accounts == len(refused)
+        refused = {row["idcase"]: row["xkey"] for row in ledger.refused(site.ledger, ["fund_refused"])}
+        chosen = again("mis", *(int(one) - 1 for one in refused))
         accepted = next(n for n in range(50) if str(n + 1) not in refused)
-        wrong = federal.again(FEDERAL, later, federal.Again(SPEC, (accepted,)))
-        source = pair(tmp_path / "other", later, wrong)
-        with pytest.raises(Refusal, match="SRC_PREDECESSOR"):
-            office.build_register(site, "2022-04", [*source.files, policies(tmp_path, source)], number="2")
+        with pytest.raises(Refusal, match="SRC_PREDECESSOR"):  # who was not refused is not billed again
+            office.build_register(site, "2022-04", again("other", accepted), number="2")
+        done = office.build_register(site, "2022-04", chosen)
+        assert done.report.accounts == len(refused)
+    made.sweep("mo")
+    with made.at("mo") as site:
+        for xkey in refused.values():
+            (life,) = ledger.life(site.ledger, xkey)
+            assert life["successor"][0] == "1027600000108-760401001-202204-1", "linked when it was sent"
+        with pytest.raises(Refusal, match="SRC_PREDECESSOR"):  # and not billed twice
+            office.build_register(site, "2022-04", chosen, number="2")
 
 
 # ---- convert between exchanges ------------------------------------------------------------------------
