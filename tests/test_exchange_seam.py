@@ -10,10 +10,13 @@ import pytest
 
 from oms_batch import clock, conductor
 from oms_batch.errors import WrongState
+from oms_batch.exchange import load_profile
+from oms_batch.intake import names
 from oms_batch.model import last_day
 from oms_batch.reply.marks import Codes
 from oms_batch.stages import heard
 from oms_batch.store import ledger
+from oms_batch.synth.parcels import FIRST
 from oms_batch.synth.world import Spec
 from oms_batch.work import Handled
 from tests import federal_documents as small
@@ -290,6 +293,24 @@ def test_one_account_of_a_payer_closed_since_does_not_hold_the_register_up(tmp_p
     assert (handled.outcome, handled.sent.accounts) == ("answered", spec.accounts)
     answers = [path.name for path in exchange.outbox("tfoms", "mo") if path.name.endswith("F.xml")]
     assert len(answers) == 1 and exchange.totals("tfoms")["balanced"]
+
+
+def test_who_pays_is_known_from_the_day_it_is_sent_where_the_name_says_it(tmp_path: Path) -> None:
+    """Else an answer that leaves accounts out could not be told from a whole one."""
+    profile = load_profile("krasnodar")
+    data = profile.rules.toml("krasnodar/demo.toml")
+    parties = {
+        one["folder"]: {key: text for key, text in one.items() if key != "folder"} for one in data["participant"]
+    }
+    mo = next(name for name, one in parties.items() if one["role"] == "mo")
+    spec = Spec(accounts=6, seed=7, period=data["period"], payers=data["payers"])
+    parcel = next(iter(FIRST[data["maker"]](profile, spec, data).parcels))
+    exchange = Exchange(tmp_path, tuple(parties), profile=profile, parties=parties)
+    exchange.put(mo, "", parcel.name, packed({name: b"".join(blocks) for name, blocks in parcel.members}))
+    assert [one.outcome for one in exchange.sweep(mo)] == ["answered"]
+    payer = names.identify(parcel.name, profile).payer
+    with exchange.at(mo) as site:
+        assert {row["payer"] for row in ledger.accounts_in(site.ledger, "billed")} == {payer}
 
 
 # ---- predecessors ---------------------------------------------------------------------------------------

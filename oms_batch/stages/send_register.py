@@ -20,15 +20,18 @@ def work(data: dict[str, Any]) -> dict[str, Any]:
     """
     order = WorkOrder.from_json(data)
     with workbench(order) as bench:
-        line = hop_of(order, bench.profile)
-        judged = judging.judge(bench, line, payer=order.named.payer)
+        line, named = hop_of(order, bench.profile), order.named
+        judged = judging.judge(bench, line, payer=named.payer)
         found = judging.refused_totals(bench)
         forward(bench)
         if found.accounts:
             telling.report(bench, judged, partner="")
         with bench.timed("effects"):
+            # who pays is told by the name where the register goes to one payer, else by the answer
+            everyone = named.payer == bench.profile.data["name"]["all_payers"]
             bench.con.execute(
-                "UPDATE verdicts SET refused = FALSE, withheld = 0, defect = '', kod = '', rule = '', payer = ''"
+                "UPDATE verdicts SET refused = FALSE, withheld = 0, defect = '', kod = '', rule = '', payer = ?",
+                ["" if everyone else named.payer],
             )
             save(effects_path(order), [(bench.con, judging.effects_sql(line))])
         return WorkResult(
