@@ -120,6 +120,8 @@ def rows(layout: elements.Layout, data: bytes, scales: dict[tuple[str, str], int
             value = meant(kind.facets, node.text or "", scales.get((kind.table, kind.column), 0))
             if value:
                 row.setdefault(kind.column, (kind.path, value))
+        if node.get(NIL, "").strip(WHITE) in ("true", "1"):
+            return  # what it holds all the same is told by findings
         for below in node.iterchildren(etree.Element):
             inside = kind.kids.get(_local(below.tag, layout.namespace))
             if inside is not None and kind.facets is None:
