@@ -37,7 +37,7 @@ def play(folder: str, accounts: int, seed: int, profile: str) -> int:
                 folders=", ".join(f"{folder}/{name}" for name in proofs)
             )
         )
-        click.echo(_("For example: oms-batch --home {folder}/mo status").format(folder=folder))
+        click.echo(_("For example: oms-batch --home {folder} status").format(folder=f"{folder}/{next(iter(proofs))}"))
     return DONE if balanced else FOUND
 
 
