@@ -226,6 +226,9 @@ def _scatter(values: pa.Array, target: Ints, count: int) -> pa.Array:
     """Values at their rows; of two for one row the first stays."""
     if len(target) == count and target[0] == 0 and target[-1] == count - 1 and np.all(target[1:] > target[:-1]):
         return values
+    if values.null_count:  # a blank one is no value
+        said = values.is_valid().to_numpy(zero_copy_only=False)
+        values, target = values.filter(pa.array(said)), target[said]
     index = np.full(count, -1, dtype=np.int64)
     index[target[::-1]] = np.arange(len(target))[::-1]
     return values.take(pa.array(index, mask=index < 0))
