@@ -68,8 +68,8 @@ class Ground:
         return f"{self.world.first:%y%m}{self.file['code']}{int(self.world.number) % _CODES:02d}"
 
     def key(self, idcase: str) -> str:
-        """How the exchange knows an account: YEAR+MONTH-CODE-IDCASE."""
-        return f"{self.world.first:%Y%m}-{self.code}-{idcase}"
+        """How the exchange knows an account: CODE_MO-YEAR+MONTH-CODE-IDCASE."""
+        return f"{self.world.ogrn_mo}-{self.world.first:%Y%m}-{self.code}-{idcase}"
 
 
 def _name(world: World, kind: str) -> str:

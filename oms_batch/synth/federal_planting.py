@@ -120,7 +120,7 @@ def _form(base: Ground) -> Form:
 
 
 def plant(profile: Profile, spec: Spec, plan: Plan) -> PlantedPair:
-    """A register with defects; ``expected`` as in ``planting.plant``, accounts by YEAR+MONTH-CODE-IDCASE.
+    """A register with defects; ``expected`` as in ``planting.plant``, accounts by CODE_MO-YEAR+MONTH-CODE-IDCASE.
 
     ``SetupError`` when the register is too small to hold what was asked for.
     """
