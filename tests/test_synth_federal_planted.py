@@ -165,7 +165,7 @@ def judged_again(
     ordinals = tuple(range(3, 3 + len(states)))
     past = federal.register(PROFILE, spec)
     again = federal.again(PROFILE, replace(spec, period="2022-04", number="2"), federal.Again(spec, ordinals))
-    known = {f"202203-{past.code}-{ordinal + 1}": state for ordinal, state in zip(ordinals, states, strict=True)}
+    known = {f"760001-202203-{past.code}-{ordinal + 1}": state for ordinal, state in zip(ordinals, states, strict=True)}
     main, persons = pair_of(again)
     for old, new in edits:
         assert old.encode() in main
