@@ -59,16 +59,16 @@ def run(profile: Profile, folder: str, tell: Tell, *, accounts: int, seed: int, 
     spec = Spec(accounts=accounts, seed=seed, period=data["period"], payers=data["payers"], bystanders=accounts // 2)
     month = Month(fsio.absolute(folder), profile, spec, tell, data, FIRST[data["maker"]](profile, spec, data))
     try:
-        _at(month, "sent_at")
-        _homes(month, isolate)
-        _insured(month)
+        set_clock(month, "sent_at")
+        make_homes(month, isolate)
+        tell_insured(month)
         for step in data["step"]:
             month.tell("")
             month.tell(pick(step["title"], step["title_en"]))
             for words in step["do"]:
                 verb, *rest = words.split()
                 _DO[verb](month, *rest)
-        return _proof(month)
+        return prove(month)
     finally:
         clock.set_wall(None)
 
@@ -76,10 +76,11 @@ def run(profile: Profile, folder: str, tell: Tell, *, accounts: int, seed: int, 
 def open_play(name: str) -> Profile | None:
     """The profile, when its month is played by steps."""
     profile = load_profile(name)
-    return profile if "step" in profile.rules.toml(f"{name}/demo.toml") else None
+    return profile if "step" in profile.rules.toml(f"{profile.id}/demo.toml") else None
 
 
-def _homes(month: Month, isolate: bool) -> None:
+def make_homes(month: Month, isolate: bool) -> None:
+    """The homes of all participants, as ``init`` makes them."""
     month.tell(_("The participants: {names}").format(names=", ".join(month.names)))
     for one in month.data["participant"]:
         others = [other for other in month.data["participant"] if other is not one]
@@ -96,7 +97,7 @@ def _homes(month: Month, isolate: bool) -> None:
         )
 
 
-def _insured(month: Month) -> None:
+def tell_insured(month: Month) -> None:
     """Everybody who identifies knows the insured; where the data asks for it, insurers know a few of them otherwise.
 
     ``insured = false``: who is insured where stands in the files themselves.
@@ -110,7 +111,7 @@ def _insured(month: Month) -> None:
         if one["role"] == "smo":
             rows = _otherwise(month, rows)
         file = f"{month.folder}/insured-{one['folder']}.csv"
-        _write(file, ((";".join(row) + "\n").encode() for row in [COLUMNS, *rows]))
+        write(file, ((";".join(row) + "\n").encode() for row in [COLUMNS, *rows]))
         with month.at(one["folder"]) as site:
             found = insurance.bring_in(site, file)
             month.tell(_("{who}: {n} insured persons brought in").format(who=one["folder"], n=found.kept))
@@ -130,7 +131,8 @@ def _otherwise(month: Month, rows: Iterable[tuple[str, ...]]) -> Iterator[tuple[
 # ---- what a step may do ---------------------------------------------------------------------------
 
 
-def _at(month: Month, key: str) -> None:
+def set_clock(month: Month, key: str) -> None:
+    """The time of the play becomes what ``demo.toml`` has under this key."""
     when = clock.parse(month.data[key])
     clock.set_wall(lambda: when)
 
@@ -142,7 +144,7 @@ def _send(month: Month, what: str) -> None:
     with month.at(sender) as site:
         for parcel in _parcels(month, site, what):
             _pack(site, parcel)
-    _sweep(month, sender)
+    sweep_at(month, sender)
 
 
 def _parcels(month: Month, site: Site, what: str) -> Iterable[Parcel]:
@@ -173,7 +175,7 @@ def _pack(site: Site, parcel: Parcel) -> None:
     with fsio.scratch_folder(site.home.tmp) as folder, ExitStack() as stack:
         members = []
         for number, (name, blocks) in enumerate(parcel.members):
-            _write(f"{folder}/{number}", blocks)
+            write(f"{folder}/{number}", blocks)
             members.append((name, stack.enter_context(fsio.open_read(f"{folder}/{number}"))))
         path = f"{folder}/{parcel.name}"
         with fsio.create(path) as out:
@@ -182,31 +184,32 @@ def _pack(site: Site, parcel: Parcel) -> None:
         requests.submit(site, path)
 
 
-def _sweep(month: Month, name: str) -> None:
+def sweep_at(month: Month, name: str) -> None:
+    """One sweep of a participant, told file by file."""
     with month.at(name) as site:
         for handled in sweep(site, settling_of(site)):
-            _tell_one(month, name, handled)
+            tell_one(month, name, handled)
 
 
-def _experts(month: Month, name: str) -> None:
+def experts(month: Month, name: str) -> None:
     """Experts decide on accounts that this payer accepted; its last answer carries it out."""
     with month.at(name) as site:
         accepted = [(row["xkey"], row["sumv"]) for row in ledger.accounts_in(site.ledger, "accepted")]
         file = f"{month.folder}/experts-{name}.csv"
         codes, day = month.data["decision_codes"], clock.today().isoformat()
-        _write(file, experts_csv(accepted, codes, day, seed=month.spec.seed, per_mille=month.data["experts_per_mille"]))
+        write(file, experts_csv(accepted, codes, day, seed=month.spec.seed, per_mille=month.data["experts_per_mille"]))
         new, _known = office.bring_decisions(site, file, "demo")
         month.tell("   " + _("{who}: {n} decisions of experts").format(who=name, n=new))
         try:
             for handled in requests.finalise(site):
-                _tell_one(month, name, handled)
+                tell_one(month, name, handled)
         except WrongState as nothing:  # a payer to whom no account of this month belongs
             if nothing.code != "STAGE_ORDER":
                 raise
         publish(site)
 
 
-def _carry(month: Month) -> None:
+def carry(month: Month) -> None:
     """What a courier does: from one's outbox into the other's inbox."""
     for sender in month.names:
         for receiver in month.names:
@@ -218,23 +221,25 @@ def _carry(month: Month) -> None:
 
 
 _DO: dict[str, Callable[..., None]] = {
-    "at": _at,
+    "at": set_clock,
     "send": _send,
-    "sweep": _sweep,
-    "experts": _experts,
-    "carry": _carry,
+    "sweep": sweep_at,
+    "experts": experts,
+    "carry": carry,
 }
 
 
 # ---- telling ----------------------------------------------------------------------------------------
 
 
-def _tell_one(month: Month, name: str, one: Handled) -> None:
+def tell_one(month: Month, name: str, one: Handled) -> None:
+    """What became of one file, in words."""
     if one.outcome != "companion":
         month.tell(f"   {name:<6} {in_words(one)}")
 
 
-def _proof(month: Month) -> dict[str, Any]:
+def prove(month: Month) -> dict[str, Any]:
+    """The proof of each participant's ledger, told in words."""
     month.tell("")
     month.tell(_("The proof: every account and every kopeck at each participant"))
     for name in month.names:
@@ -251,7 +256,8 @@ def _proof(month: Month) -> dict[str, Any]:
     return month.proofs
 
 
-def _write(path: str, blocks: Iterable[bytes]) -> None:
+def write(path: str, blocks: Iterable[bytes]) -> None:
+    """A file out of blocks of bytes."""
     with fsio.create(path) as out:
         for block in blocks:
             out.write(block)
