@@ -134,7 +134,7 @@ def test_halves_that_come_apart_wait_for_each_other(tmp_path: Path, order: tuple
     assert buckets(exchange, "tfoms")["sent"] == SPEC.accounts
 
 
-def test_a_packet_without_its_persons_is_refused_with_a_protocol_and_withdrawn(tmp_path: Path) -> None:
+def test_a_packet_without_its_persons_is_refused_with_a_protocol(tmp_path: Path) -> None:
     exchange = exchange_of(tmp_path, "mo", "tfoms")
     exchange.put("mo", "", f"{NAME}.zip", packed(documents()))
     exchange.sweep("mo")
@@ -148,18 +148,31 @@ def test_a_packet_without_its_persons_is_refused_with_a_protocol_and_withdrawn(t
     assert f"V{NAME}.xml" in names
 
 
-def test_what_is_refused_as_a_whole_is_taken_back_by_its_sender(tmp_path: Path) -> None:
+def test_a_count_that_is_not_true_refuses_the_packet(tmp_path: Path) -> None:
     exchange = exchange_of(tmp_path, "mo", "tfoms", "smo-a", "smo-b")
     wrong = {name: text.replace(b"<SD_Z>12<", b"<SD_Z>13<") for name, text in documents().items()}
-    exchange.put("mo", "", f"{NAME}.zip", packed(documents()))
-    exchange.sweep("mo")
-    (sent,) = exchange.outbox("mo", "tfoms")
-    assert buckets(exchange, "mo")["waiting"] == SPEC.accounts
-    # the fund gets a damaged copy and says so with the hash of what it got; the sender knows its file by the name
     exchange.put("tfoms", "mo", f"{NAME}.zip", packed(wrong))
-    sent.unlink()
     (refused,) = exchange.sweep("tfoms")
     assert (refused.outcome, refused.code) == ("refused", "HDR_COUNT")
+
+
+def test_what_is_refused_as_a_whole_is_taken_back_by_its_sender(tmp_path: Path) -> None:
+    """The protocol V of the whole file: its accounts count as never sent."""
+    exchange = exchange_of(tmp_path, "mo", "tfoms", "smo-a", "smo-b")
+    settings = exchange.root / "tfoms" / "oms-batch.toml"
+    text = settings.read_text("utf-8")
+    assert 'closed_through = ""' in text
+    settings.write_text(text.replace('closed_through = ""', 'closed_through = "2022-03"'), "utf-8")
+    exchange.put("mo", "", f"{NAME}.zip", packed(documents()))
+    exchange.sweep("mo")
+    assert buckets(exchange, "mo")["sent"] == SPEC.accounts
+    exchange.carry()
+    (refused,) = exchange.sweep("tfoms")
+    assert (refused.outcome, refused.code) == ("refused", "PERIOD_CLOSED")
+    assert f"V{NAME}.xml" in exchange.carry()
+    assert "rejected" in [one.outcome for one in exchange.sweep("mo")]
+    found = exchange.totals("mo")
+    assert found["balanced"] and found["accounts"]["sent"] == 0
 
 
 @pytest.mark.parametrize("way", ["fund", "insurer"])
