@@ -18,12 +18,11 @@ import pyarrow as pa
 
 from oms_batch.formats import strict
 from oms_batch.formats.elements import Element, Layout
-from oms_batch.formats.tokens import Unsure
+from oms_batch.formats.tokens import Unsure, as_utf8
 
 Ints = npt.NDArray[np.int64]
 MOST_TAGS = 5_000
 _TAG = re.compile(r"<(/?)([A-Za-z_][A-Za-z0-9_]*)[ \t\r\n]*(/?)>")
-_OTHER_REFERENCE = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos);)")
 _BELOW = 32
 
 
@@ -219,20 +218,3 @@ def _strings(text: bytes, starts: Ints, ends: Ints) -> pa.Array:
     offsets[0::2] = starts
     offsets[1::2] = ends + 1
     return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(text))
-
-
-def as_utf8(data: bytes, encoding: str) -> bytes:
-    """The piece in UTF-8, when it is surely well coded and without anything that only a parser may judge."""
-    if b"&" in data and (odd := [match.start() for match in _OTHER_REFERENCE.finditer(data)]):
-        raise Unsure(odd)
-    if data.isascii():
-        return data
-    try:
-        text = data.decode("utf-8" if encoding == "utf-8" else "cp1251")
-    except UnicodeDecodeError:
-        raise Unsure from None
-    if encoding != "utf-8":
-        return text.encode("utf-8")
-    if "\ufffe" in text or "\uffff" in text:
-        raise Unsure
-    return data

@@ -91,7 +91,7 @@ class Tokenizer:
 
         ``Unsure``: not certain, read it the plain way.
         """
-        text = _as_utf8(data, encoding)
+        text = as_utf8(data, encoding)
         raw = np.frombuffer(data, dtype=np.uint8)
         quotes = np.flatnonzero(raw == 34)
         if len(quotes) == 0 or len(quotes) % 2:
@@ -264,7 +264,7 @@ class Tokenizer:
         return groups
 
 
-def _as_utf8(data: bytes, encoding: str) -> bytes:
+def as_utf8(data: bytes, encoding: str) -> bytes:
     """The piece in UTF-8, when it is surely well coded and without anything that only a parser may judge."""
     if b"&" in data and (odd := [match.start() for match in _OTHER_REFERENCE.finditer(data)]):
         raise Unsure(odd)
