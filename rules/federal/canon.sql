@@ -39,13 +39,15 @@ FROM sl GROUP BY z_sl_n;
 
 CREATE OR REPLACE TABLE pers AS
 WITH one AS (SELECT id_pac, min(n) AS n FROM l_pers GROUP BY id_pac),
-  told AS (SELECT up_n, string_agg(dost, '' ORDER BY n) AS dost FROM l_dost GROUP BY up_n)
+  told AS (SELECT up_n, string_agg(dost, '' ORDER BY n) AS dost FROM l_dost GROUP BY up_n),
+  told_p AS (SELECT up_n, string_agg(dost_p, '' ORDER BY n) AS dost_p FROM l_dost_p GROUP BY up_n)
 SELECT zap.n, CAST(1 AS BIGINT) AS up_n, CAST(NULL AS BIGINT) AS z_sl_n, zap.line, zap.n_zap, zap.pr_nov, zap.id_pac,
   l.fam, l.im, l.ot, l.dr, l.w, l.mr, l.snils, l.fam_p, l.im_p, l.ot_p, l.dr_p, l.w_p, l.doctype, l.docser, l.docnum,
   l.docdate, l.docorg, l.okatog, l.okatop,
   zap.vpolis, zap.spolis, COALESCE(NULLIF(zap.npolis, ''), zap.enp) AS npolis, zap.enp, zap.st_okato, zap.smo, zap.smo_ogrn,
-  zap.smo_ok, zap.smo_nam, zap.novor, zap.inv, zap.mse, l.n AS l_n, told.dost, zap.byte_from, zap.byte_to
-FROM zap LEFT JOIN one ON one.id_pac = zap.id_pac LEFT JOIN l_pers l ON l.n = one.n LEFT JOIN told ON told.up_n = l.n;
+  zap.smo_ok, zap.smo_nam, zap.novor, zap.inv, zap.mse, zap.vnov_d, l.n AS l_n, told.dost, told_p.dost_p, zap.byte_from, zap.byte_to
+FROM zap LEFT JOIN one ON one.id_pac = zap.id_pac LEFT JOIN l_pers l ON l.n = one.n LEFT JOIN told ON told.up_n = l.n
+LEFT JOIN told_p ON told_p.up_n = l.n;
 
 -- A fault of a person in L is a fault of each record that names him, in that record's own number; also one of a second
 -- entry for the same person.
@@ -77,8 +79,17 @@ CREATE OR REPLACE TABLE z_sl_sum AS
 SELECT n, n AS up_n, n AS z_sl_n, line, '' AS type_acc, sumv AS suml, sump AS sum_acc FROM z_sl;
 
 CREATE OR REPLACE TABLE register AS
-SELECT r.*, r.code_mo AS ogrn_mo, '' AS kpp_mo, CAST(NULL AS VARCHAR) AS plat_ogrn, l.filename1 AS l_main
-FROM register r LEFT JOIN l_register l ON l.n = 1;
+SELECT r.*, r.code_mo AS ogrn_mo, '' AS kpp_mo, CAST(NULL AS VARCHAR) AS plat_ogrn, l.filename1 AS l_main,
+  -- the official checks call all files of check-ups X, and the parts of FILENAME Pi Ni Pp Np YY MM
+  regexp_replace(left(n.type, 1), '^D', 'X') AS type_md,
+  regexp_extract(r.filename, '([MTS])([0-9]{2,6})([MTS])([0-9]{2,6})_?([0-9]{2})([0-9]{2})[0-9]*$', 1) AS pi,
+  regexp_extract(r.filename, '([MTS])([0-9]{2,6})([MTS])([0-9]{2,6})_?([0-9]{2})([0-9]{2})[0-9]*$', 2) AS ni,
+  regexp_extract(r.filename, '([MTS])([0-9]{2,6})([MTS])([0-9]{2,6})_?([0-9]{2})([0-9]{2})[0-9]*$', 3) AS pp,
+  regexp_extract(r.filename, '([MTS])([0-9]{2,6})([MTS])([0-9]{2,6})_?([0-9]{2})([0-9]{2})[0-9]*$', 4) AS np,
+  regexp_extract(r.filename, '([MTS])([0-9]{2,6})([MTS])([0-9]{2,6})_?([0-9]{2})([0-9]{2})[0-9]*$', 5) AS yy,
+  regexp_extract(r.filename, '([MTS])([0-9]{2,6})([MTS])([0-9]{2,6})_?([0-9]{2})([0-9]{2})[0-9]*$', 6) AS mm
+FROM register r LEFT JOIN l_register l ON l.n = 1
+CROSS JOIN (SELECT any_value(list_extract(string_split(register, '-'), -1)) AS type FROM named) n;
 
 DROP TABLE first_case;
 DROP TABLE told;

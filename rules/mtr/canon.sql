@@ -24,15 +24,15 @@ WITH p AS (
     COALESCE(l.fam_p, zap.fam_p) AS fam_p, COALESCE(l.im_p, zap.im_p) AS im_p, COALESCE(l.ot_p, zap.ot_p) AS ot_p,
     COALESCE(l.dr_p, zap.dr_p) AS dr_p, COALESCE(l.w_p, zap.w_p) AS w_p, COALESCE(l.doctype, zap.doctype) AS doctype,
     COALESCE(l.docser, zap.docser) AS docser, COALESCE(l.docnum, zap.docnum) AS docnum, zap.docdate, zap.docorg,
-    COALESCE(l.okatog, zap.okatog) AS okatog, COALESCE(l.okatop, zap.okatop) AS okatop
+    COALESCE(l.okatog, zap.okatog) AS okatog, COALESCE(l.okatop, zap.okatop) AS okatop, zap.vnov_d
   FROM zap LEFT JOIN (SELECT * FROM l_pers QUALIFY row_number() OVER (PARTITION BY id_pac ORDER BY n) = 1) l ON l.id_pac = zap.id_pac)
 SELECT p.n, CAST(1 AS BIGINT) AS up_n, CAST(NULL AS BIGINT) AS z_sl_n, p.line, p.* EXCLUDE (n, line, npolis, byte_from, byte_to),
-  COALESCE(NULLIF(p.npolis, ''), p.enp) AS npolis, p.n AS l_n, d.dost, p.byte_from, p.byte_to
-FROM p LEFT JOIN (SELECT up_n, string_agg(dost, '' ORDER BY n) AS dost FROM dost GROUP BY up_n) d ON d.up_n = p.n;
+  COALESCE(NULLIF(p.npolis, ''), p.enp) AS npolis, p.n AS l_n, d.dost, e.dost_p, p.byte_from, p.byte_to
+FROM p LEFT JOIN (SELECT up_n, string_agg(dost, '' ORDER BY n) AS dost FROM dost GROUP BY up_n) d ON d.up_n = p.n
+LEFT JOIN (SELECT up_n, string_agg(dost_p, '' ORDER BY n) AS dost_p FROM dost_p GROUP BY up_n) e ON e.up_n = p.n;
 
 CREATE OR REPLACE TABLE sl AS
-SELECT n, up_n, z_sl_n, line, sl_id, profil, profil_k, det, p_cel, nhistory, date_1, date_2, ds0, ds1, c_zab, ds_onk, dn, n_ksg, ver_ksg, prvs,
-  vers_spec, ed_col, tarif, sum_m, vid_hmp, metod_hmp, tal_d, comentsl
+SELECT *
 FROM sl
 UNION ALL BY NAME
 SELECT n, n AS up_n, n AS z_sl_n, line, profil, det, nhistory, date_1, date_2, ds0, ds1, prvs, vers_spec, ed_col, tarif, sumv AS sum_m, vid_hmp,
@@ -87,7 +87,7 @@ SELECT u.* REPLACE (COALESCE(u.code_usl, u.vid_vme) AS code_usl) FROM usl u;
 -- The columns below that are NULL have their element in files of organisations only; shared rules ask for them.
 CREATE OR REPLACE TABLE register AS
 SELECT b.* EXCLUDE (fund, part, key, code_mo, filename, plat), b.fund AS ogrn_mo, '' AS kpp_mo, n.payer AS plat, b.part, CAST(NULL AS VARCHAR) AS code_mo,
-  CAST(NULL AS VARCHAR) AS filename, CAST(NULL AS VARCHAR) AS disp, CAST(NULL AS VARCHAR) AS plat_ogrn, b.fund
+  CAST(NULL AS VARCHAR) AS filename, CAST(NULL AS VARCHAR) AS disp, CAST(NULL AS VARCHAR) AS plat_ogrn, b.fund, b.part AS type_md
 FROM bill b CROSS JOIN (SELECT any_value(payer) AS payer FROM named) n;
 
 DROP TABLE first_case;
