@@ -21,6 +21,7 @@ from oms_batch.ruledata import RuleData
 
 Row = dict[str, Any]
 Document = dict[str, list[Row]]
+NOTHING = "-"
 STRIDE = 1000  # numbers of one example's rows: index * STRIDE + ordinal
 _BESIDE: Mapping[str, Mapping[str, str]] = {"ident": IDENT, "facts": FACTS, "param": PARAM}
 
@@ -71,7 +72,7 @@ def document(example: Example, bases: Bases, place: str) -> Document:
     if name not in bases.base:
         raise SetupError(f"{place}: base: there is no such base document")
     stated = example.rows
-    found: Document = {table: [dict(row) for row in rows] for table, rows in bases.base[name].items()}
+    found: Document = {table: [_told(row) for row in rows] for table, rows in bases.base[name].items()}
     for table, change in stated.items():
         if isinstance(change, dict):
             rows = found.setdefault(table, [])
@@ -92,6 +93,11 @@ def document(example: Example, bases: Bases, place: str) -> Document:
             raise SetupError(f"{place}: empty: the document has no {table}")
         found[table] = [{**row, column: None} for row in found[table]]
     return found
+
+
+def _told(row: Row) -> Row:
+    """A row of a base document: ``-`` takes the default of a column away."""
+    return {column: None if value == NOTHING else value for column, value in row.items()}
 
 
 def _derive(rows: Document, stated: Mapping[str, Any]) -> None:
