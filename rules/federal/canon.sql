@@ -45,7 +45,8 @@ SELECT zap.n, CAST(1 AS BIGINT) AS up_n, CAST(NULL AS BIGINT) AS z_sl_n, zap.lin
   l.fam, l.im, l.ot, l.dr, l.w, l.mr, l.snils, l.fam_p, l.im_p, l.ot_p, l.dr_p, l.w_p, l.doctype, l.docser, l.docnum,
   l.docdate, l.docorg, l.okatog, l.okatop,
   zap.vpolis, zap.spolis, COALESCE(NULLIF(zap.npolis, ''), zap.enp) AS npolis, zap.enp, zap.st_okato, zap.smo, zap.smo_ogrn,
-  zap.smo_ok, zap.smo_nam, zap.novor, zap.inv, zap.mse, zap.vnov_d, l.n AS l_n, told.dost, told_p.dost_p, zap.byte_from, zap.byte_to
+  zap.smo_ok, zap.smo_nam, zap.novor, zap.inv, zap.mse, zap.vnov_d, zap.npolis AS npolis_own, l.tel, l.n AS l_n, told.dost, told_p.dost_p,
+  zap.byte_from, zap.byte_to
 FROM zap LEFT JOIN one ON one.id_pac = zap.id_pac LEFT JOIN l_pers l ON l.n = one.n LEFT JOIN told ON told.up_n = l.n
 LEFT JOIN told_p ON told_p.up_n = l.n;
 
@@ -80,6 +81,7 @@ SELECT n, n AS up_n, n AS z_sl_n, line, '' AS type_acc, sumv AS suml, sump AS su
 
 CREATE OR REPLACE TABLE register AS
 SELECT r.*, r.code_mo AS ogrn_mo, '' AS kpp_mo, CAST(NULL AS VARCHAR) AS plat_ogrn, l.filename1 AS l_main,
+  l.filename AS l_filename, l.version AS l_version, l.data AS l_data,
   -- the official checks call all files of check-ups X, and the parts of FILENAME Pi Ni Pp Np YY MM
   regexp_replace(left(n.type, 1), '^D', 'X') AS type_md,
   regexp_extract(r.filename, '([MTS])([0-9]{2,6})([MTS])([0-9]{2,6})_?([0-9]{2})([0-9]{2})[0-9]*$', 1) AS pi,

@@ -27,7 +27,7 @@ WITH p AS (
     COALESCE(l.okatog, zap.okatog) AS okatog, COALESCE(l.okatop, zap.okatop) AS okatop, zap.vnov_d
   FROM zap LEFT JOIN (SELECT * FROM l_pers QUALIFY row_number() OVER (PARTITION BY id_pac ORDER BY n) = 1) l ON l.id_pac = zap.id_pac)
 SELECT p.n, CAST(1 AS BIGINT) AS up_n, CAST(NULL AS BIGINT) AS z_sl_n, p.line, p.* EXCLUDE (n, line, npolis, byte_from, byte_to),
-  COALESCE(NULLIF(p.npolis, ''), p.enp) AS npolis, p.n AS l_n, d.dost, e.dost_p, p.byte_from, p.byte_to
+  COALESCE(NULLIF(p.npolis, ''), p.enp) AS npolis, p.npolis AS npolis_own, p.n AS l_n, d.dost, e.dost_p, p.byte_from, p.byte_to
 FROM p LEFT JOIN (SELECT up_n, string_agg(dost, '' ORDER BY n) AS dost FROM dost GROUP BY up_n) d ON d.up_n = p.n
 LEFT JOIN (SELECT up_n, string_agg(dost_p, '' ORDER BY n) AS dost_p FROM dost_p GROUP BY up_n) e ON e.up_n = p.n;
 
