@@ -80,7 +80,45 @@ FACTS: dict[str, str] = {
     "state": "VARCHAR",
     "pr_nov": "VARCHAR",
     "seq": "BIGINT",
+    # Since the second edition of facts; older files have NULL here.
+    "period": "VARCHAR",  # YYYY-MM of the register
+    "payer": "VARCHAR",
+    "lpu": "VARCHAR",
+    "podr": "VARCHAR",
+    "vidpom": "VARCHAR",
+    "for_pom": "VARCHAR",
+    "kind": "VARCHAR",  # kind of register where the exchange has one (vg)
+    "disp": "VARCHAR",  # type of check-up
+    "p_cel": "VARCHAR",
+    "idsp": "VARCHAR",
+    "n_ksg": "VARCHAR",
+    "codes": "VARCHAR",  # codes of its services, sorted, with | between
+    "det": "VARCHAR",
+    "novor": "VARCHAR",
+    "prvs": "VARCHAR",
+    "iddokt": "VARCHAR",
+    "nhistory": "VARCHAR",
+    "kd": "BIGINT",  # days of stay as billed
+    "rslt": "VARCHAR",
+    "rslt_d": "VARCHAR",
+    "ishod": "VARCHAR",
+    "money": "BIGINT",  # kopecks claimed without what the sender withheld itself
+    "live": "BOOLEAN",  # stands as far as we know: not refused
 }
+# The accounts of the register that is judged, told as facts will tell them: all columns but those of the outcome.
+OUTCOME = ("register", "state", "seq", "payer", "live")
+HERE: dict[str, str] = {"z_sl_n": "BIGINT", **{name: kind for name, kind in FACTS.items() if name not in OUTCOME}}
+# Caps of one organisation and month, as the book ``volumes`` says them, and the accounts that do not fit under them.
+VOLUMES: dict[str, str] = {
+    "mo": "VARCHAR",
+    "usl_ok": "VARCHAR",
+    "vidpom": "VARCHAR",
+    "profil": "VARCHAR",
+    "month": "VARCHAR",
+    "volume": "BIGINT",
+    "money": "BIGINT",
+}
+OVER_CAP: dict[str, str] = {"z_sl_n": "BIGINT", "what": "VARCHAR", "line": "BIGINT", "shown": "VARCHAR"}
 FINDINGS: dict[str, str] = {
     "rule": "VARCHAR",
     "run_pass": "VARCHAR",
@@ -94,7 +132,7 @@ FINDINGS: dict[str, str] = {
     "line": "INTEGER",
     "refuses": "VARCHAR",
 }
-IDENT_AND_FACTS = ("ident", "facts", "person_of", "param")
+IDENT_AND_FACTS = ("ident", "facts", "person_of", "param", "here", "over_cap")
 PARAM: dict[str, str] = {"name": "VARCHAR", "value": "VARCHAR"}
 
 
