@@ -31,6 +31,7 @@ NOT_IN_LAYOUT = N_("no such element in this layout")
 NOT_IN_FORCE = N_("not in force on these days")
 NOT_AT_HAND = N_("what it compares with is not at hand")
 RETIRED = N_("retired")
+OTHER_FILES = N_("not for files of this type")
 REGISTER_REFUSED = N_("the register is refused as a whole")
 
 
@@ -51,6 +52,7 @@ class _Run:
     span: Span
     rules: list[Rule]
     width: int
+    type_md: frozenset[str] = frozenset()
     plan: dict[str, PlanRow] = field(default_factory=dict)
     spent: dict[str, float] = field(default_factory=dict)
 
@@ -102,7 +104,8 @@ def run(
     ``RuleFailed`` when a mandatory rule did not run.
     """
     con.execute(create_table("findings", FINDINGS).replace("CREATE OR REPLACE TABLE", "CREATE TABLE IF NOT EXISTS"))
-    state = _Run(con, rulebook.tables, span_of(con), list(rulebook.rules), width, spent={} if spent is None else spent)
+    spent = {} if spent is None else spent
+    state = _Run(con, rulebook.tables, span_of(con), list(rulebook.rules), width, _types(con, rulebook), spent=spent)
     con.execute(HITS)
     try:
         _built_in(state)
@@ -139,6 +142,16 @@ def span_of(con: duckdb.DuckDBPyConnection) -> Span:
     return Span(min(first or end, end), max(last or end, end), end)
 
 
+def _types(con: duckdb.DuckDBPyConnection, rulebook: Rulebook) -> frozenset[str]:
+    """The types of this file (TYPE_MD): what its head says, else all that the exchange has."""
+    if "type_md" in rulebook.tables.columns.get(REGISTER, {}):
+        row = con.execute(f'SELECT type_md FROM "{REGISTER}" LIMIT 1').fetchone()
+        if row is None or row[0] not in rulebook.types:
+            raise SetupError("judging: the type of the file is none of [official] types of the profile")
+        return frozenset({row[0]})
+    return frozenset(rulebook.types)
+
+
 def _binding(rule: Rule) -> bool:
     # "not mandatory" forgives an element or a table that is not there, never a rule that broke
     return rule.status == "active"
@@ -166,6 +179,8 @@ def _one_pass(state: _Run, run_pass: str, kept: int, refused_whole: bool) -> Non
         missing = ({rule.on, *rule.needs} | rule.parts().tables | {f"book_{book}" for book in rule.books()}) - present
         if rule.status == "retired":
             state.put(rule, "skipped", reason=RETIRED)
+        elif rule.files and not state.type_md & set(rule.files):
+            state.put(rule, "skipped", reason=OTHER_FILES)
         elif refused_whole:
             state.put(rule, "skipped", reason=REGISTER_REFUSED)
         elif condition is None:

@@ -69,6 +69,8 @@ def known(rows: Document, tables: Tables, spoken: frozenset[str]) -> Document:
 def document(example: Example, bases: Bases, place: str) -> Document:
     """The rows of an example by table, with ``up`` but without numbers."""
     name = example.base or bases.default
+    if name not in bases.base and bases.partial:
+        name = bases.default  # a shared rule names a document that this exchange has not
     if name not in bases.base:
         raise SetupError(f"{place}: base: there is no such base document")
     stated = example.rows

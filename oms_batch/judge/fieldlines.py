@@ -36,7 +36,7 @@ def _as_rule(row: dict[str, str], place: str, types: Mapping[str, Mapping[str, s
     table, column = row["table"], row["column"]
     name = f"{table}.{column}"
     kind = types.get(table, {}).get(column, "VARCHAR")
-    condition, lookup = _condition(row, name, kind, place)
+    condition, lookup = condition_of(row, name, place)
     if row["when"]:
         condition = f"COALESCE(({row['when']}), FALSE) AND {condition}"
     data: dict[str, Any] = {
@@ -72,7 +72,8 @@ def _refuses(table: str) -> str:
     return {"register": "register", "pers": "person", "address": "person"}.get(table, "account")
 
 
-def _condition(row: dict[str, str], name: str, kind: str, place: str) -> tuple[str, list[dict[str, Any]]]:
+def condition_of(row: Mapping[str, str], name: str, place: str) -> tuple[str, list[dict[str, Any]]]:
+    """The fault of a line over the column ``name`` as SQL, and the lookup that it needs."""
     arg = row["arg"]
     match row["must"]:
         case "present":
@@ -105,15 +106,17 @@ def _example(table: str, column: str, text: str, kind: str, place: str, expect: 
     """An example that differs from the base in one value; a value of the wrong type is our own mistake."""
     if text == NOTHING:
         return {"why": f"{column}: -", "expect": expect, "empty": [f"{table}.{column}"], table: {}}
-    value: Any = text
+    return {"why": f"{column}: {text}", "expect": expect, table: {column: typed(text, kind, place)}}
+
+
+def typed(text: str, kind: str, place: str) -> Any:
+    """An example value as its column holds it; ``SetupError`` when it is none."""
     try:
         if kind == "DATE":
-            value = date.fromisoformat(text)
-        elif kind in ("BIGINT", "INTEGER"):
-            value = int(text)
+            return date.fromisoformat(text)
+        return int(text) if kind in ("BIGINT", "INTEGER") else text
     except ValueError:
         raise SetupError(f"{place}: an example value has not the type of its column") from None
-    return {"why": f"{column}: {text}", "expect": expect, table: {column: value}}
 
 
 def _day(text: str, place: str) -> date | None:

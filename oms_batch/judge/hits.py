@@ -1,4 +1,8 @@
-"""From hits of a scan to rows of ``findings``: account, person and line come from the unit's own row."""
+"""From hits of a scan to rows of ``findings``: account, person and line come from the unit's own row.
+
+What reading has already found wrong with an element, an official check of form does not tell a second time: an
+element that is missing or unreadable is NULL in the tables, and checks that demand it would find it so.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,10 @@ from oms_batch.judge.rule import Rule
 from oms_batch.judge.tables import ACCOUNT, PERSON, Tables
 
 HITS = "CREATE OR REPLACE TEMP TABLE hits (n BIGINT, r BIGINT, undecided BOOLEAN, value VARCHAR, element VARCHAR)"
+_SAID = "CREATE OR REPLACE TEMP TABLE said (unit VARCHAR, n BIGINT, name VARCHAR)"
 _FIRED = (
     "CREATE OR REPLACE TEMP TABLE fired (r BIGINT, rule VARCHAR, run_pass VARCHAR, severity VARCHAR, "
-    "element VARCHAR, refuses VARCHAR)"
+    "element VARCHAR, refuses VARCHAR, repeats BOOLEAN)"
 )
 
 
@@ -25,9 +30,13 @@ def store_hits(
     """
     con.execute(_FIRED)
     con.executemany(
-        "INSERT INTO fired VALUES (?, ?, ?, ?, ?, ?)",
-        [[index, rule.code, rule.run_pass, rule.effective, rule.element, rule.refuses] for index, rule in good],
+        "INSERT INTO fired VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            [index, rule.code, rule.run_pass, rule.effective, rule.element, rule.refuses, _repeats(rule)]
+            for index, rule in good
+        ],
     )
+    _already_said(con, tables, table)
     account, person, join = unit_keys(tables, table)
     refused = f"CASE WHEN f.refuses = 'account' THEN COALESCE({account}, -{person}) ELSE {person} END"
     con.execute(
@@ -38,9 +47,35 @@ def store_hits(
             row_number() OVER (PARTITION BY f.r ORDER BY h.n, h.element, h.value) AS nth,
             row_number() OVER (PARTITION BY f.r, {refused} ORDER BY h.n, h.element, h.value) AS nth_refused
           FROM hits h JOIN fired f ON f.r = h.r AND NOT h.undecided JOIN main."{table}" t ON t.n = h.n {join}
+          LEFT JOIN said s ON f.repeats AND s.unit = '{table}' AND s.n = h.n
+            AND s.name = COALESCE(h.element, f.element)
+          WHERE s.n IS NULL
         ) WHERE nth <= {int(kept)} OR (severity = 'reject' AND nth_refused = 1)"""
     )
     con.execute("DROP TABLE fired")
+    con.execute("DROP TABLE said")
+
+
+def _repeats(rule: Rule) -> bool:
+    return rule.run_pass == "form" and bool(rule.files)
+
+
+def _already_said(con: duckdb.DuckDBPyConnection, tables: Tables, table: str) -> None:
+    """Table ``said``: rows of this table with elements (``table.column``) that reading found wrong."""
+    con.execute(_SAID)
+    own = f"pers_n IS NOT NULL AND z_sl_n IS NULL AND '{table}' = '{PERSON}'"
+    where = f"run_pass = 'structure' AND (unit = '{table}' OR {own})"
+    elements = con.execute(f"SELECT DISTINCT element FROM main.findings WHERE {where}").fetchall()
+    names = [[element, tables.name_of(table, element)] for (element,) in elements if element]
+    if not names:
+        return
+    con.execute("CREATE OR REPLACE TEMP TABLE named_element (element VARCHAR, name VARCHAR)")
+    con.executemany("INSERT INTO named_element VALUES (?, ?)", names)
+    con.execute(
+        f"""INSERT INTO said SELECT DISTINCT '{table}', CASE WHEN unit = '{table}' THEN n ELSE pers_n END, e.name
+        FROM main.findings f JOIN named_element e ON e.element = f.element WHERE {where}"""
+    )
+    con.execute("DROP TABLE named_element")
 
 
 def unit_keys(tables: Tables, table: str) -> tuple[str, str, str]:

@@ -47,7 +47,10 @@ class Example(_Frozen):
 
 
 class Rule(_Frozen):
-    """A rule; ``file`` and ``set_name`` say where it stands, ``passes`` and ``fails`` are its examples."""
+    """A rule; ``file`` and ``set_name`` say where it stands, ``passes`` and ``fails`` are its examples.
+
+    ``files``: the types of file (TYPE_MD, book Q019) that it is for; empty: for all.
+    """
 
     code: Annotated[str, Field(pattern=rf"^{CODE}$")]
     title: Annotated[str, Field(min_length=1)]
@@ -55,6 +58,7 @@ class Rule(_Frozen):
     advice: str = ""
     advice_en: str = ""
     official: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    files: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     severity: Severity
     defect: str = ""
     basis: Annotated[str, Field(min_length=1)]

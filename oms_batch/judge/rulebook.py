@@ -15,8 +15,10 @@ from typing import Any
 
 from oms_batch.errors import SetupError
 from oms_batch.judge.fieldlines import field_rules
+from oms_batch.judge.officiallines import WORDS, is_official, official_rules
 from oms_batch.judge.rule import Rule, make_rule
 from oms_batch.judge.tables import Tables, load_tables
+from oms_batch.judge.translate import translated
 from oms_batch.ruledata import RuleData
 
 COMMON = "common"
@@ -27,7 +29,10 @@ ALWAYS_BOOKS = frozenset({"defects", "payers"})
 
 @dataclass(frozen=True)
 class Rulebook:
-    """Effective rules sorted by code, parameters by name, and the tables that they speak of."""
+    """Effective rules sorted by code, parameters by name, and the tables that they speak of.
+
+    ``types``: the types of file that this exchange has (TYPE_MD); rules for other types are not in the book.
+    """
 
     profile: str
     sets: tuple[str, ...]
@@ -35,6 +40,7 @@ class Rulebook:
     params: tuple[tuple[str, str], ...]
     tables: Tables
     fingerprint: str
+    types: tuple[str, ...] = ()
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)
@@ -57,15 +63,17 @@ def load(rules: RuleData, sets: Sequence[str], profile: str = "") -> Rulebook:
     """
     owner = profile or _owner(sets)
     tables = load_tables(rules, owner)
+    types = tuple(rules.toml(f"{owner}/profile.toml").get("official", {}).get("types", ()))
     found: list[Rule] = []
     for name in dict.fromkeys((STRUCTURE, *sets)):
-        found.extend(_rules_of_set(rules, name, tables))
+        found.extend(_rules_of_set(rules, name, tables, types))
     _unique(found)
     params = _params(rules, (COMMON, owner))
     if rules.exists(f"{owner}/overlay.toml"):
         found, params = _overlaid(found, params, rules.toml(f"{owner}/overlay.toml"), f"{owner}/overlay.toml")
     effective = tuple(sorted(found, key=lambda rule: rule.code))
-    return Rulebook(owner, tuple(sets), effective, tuple(sorted(params.items())), tables, _mark(effective, params))
+    mark = _mark(effective, params)
+    return Rulebook(owner, tuple(sets), effective, tuple(sorted(params.items())), tables, mark, types)
 
 
 def _owner(sets: Sequence[str]) -> str:
@@ -75,25 +83,43 @@ def _owner(sets: Sequence[str]) -> str:
     return owners.pop()
 
 
-def _rules_of_set(rules: RuleData, set_name: str, tables: Tables) -> Iterable[Rule]:
+def _rules_of_set(rules: RuleData, set_name: str, tables: Tables, types: tuple[str, ...]) -> Iterable[Rule]:
     for file in rules.list(set_name, ".toml"):
-        yield _rule_file(rules, file, set_name, tables)
-    if rules.exists(f"{set_name}/fields.csv"):
-        for line in field_rules(rules, f"{set_name}/fields.csv", set_name, tables.columns):
-            rule = _where_possible(line, tables)
-            _known_table(rule, tables)
-            yield rule
+        if not file.endswith(f"/{WORDS}"):
+            rule = _rule_file(rules, file, set_name)
+            if _has_type(rule, types):
+                yield _fitted(rule, tables)
+    lines: Iterable[Rule] = ()
+    if is_official(rules, set_name):
+        lines = official_rules(rules, set_name, tables.columns, tables.parents)
+    elif rules.exists(f"{set_name}/fields.csv"):
+        lines = field_rules(rules, f"{set_name}/fields.csv", set_name, tables.columns)
+    for rule in lines:
+        if _has_type(rule, types):
+            yield _fitted(rule, tables)
 
 
-def _rule_file(rules: RuleData, file: str, set_name: str, tables: Tables) -> Rule:
-    rule = _where_possible(make_rule(rules.toml(file), file, set_name), tables)
+def _has_type(rule: Rule, types: tuple[str, ...]) -> bool:
+    return not rule.files or not types or bool(set(rule.files) & set(types))
+
+
+def _fitted(rule: Rule, tables: Tables) -> Rule:
+    """The rule in the words of this layout, where that is possible, and checked against its tables."""
+    if rule.set_name.split("/")[0] == COMMON:
+        rule = translated(rule, tables)
+    rule = _where_possible(rule, tables)
+    if not rule.built_in:
+        _known_table(rule, tables)
+    return rule
+
+
+def _rule_file(rules: RuleData, file: str, set_name: str) -> Rule:
+    rule = make_rule(rules.toml(file), file, set_name)
     stem = file.rsplit("/", 1)[-1]
     if not stem.startswith(rule.code.replace(".", "_") + "_"):
         raise SetupError(f"{file}: code: the file name must start with the code and say what is wrong")
     if rule.checked_on is None:
         raise SetupError(f"{file}: checked_on: the day a person compared the rule with its basis")
-    if not rule.built_in:
-        _known_table(rule, tables)
     return rule
 
 

@@ -7,7 +7,7 @@ table starts a row of that table, an attribute row is a column of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from oms_batch.errors import SetupError
@@ -140,12 +140,16 @@ PARAM: dict[str, str] = {"name": "VARCHAR", "value": "VARCHAR"}
 class Tables:
     """Tables of one layout: ``columns[table][column] -> SQL type``, ``parents[table] -> table``.
 
-    ``optional`` holds (table, column) of what the layout does not require.
+    ``optional`` holds (table, column) of what the layout does not require. ``same`` maps tables and ``table.column`` of
+    the shared rules to what stands for them here (``[same]`` of the profile). ``attributes``: ``patient/@surname`` ->
+    ``pers.fam``, where elements have other names in the file.
     """
 
     columns: Mapping[str, Mapping[str, str]]
     parents: Mapping[str, str]
     optional: frozenset[tuple[str, str]]
+    same: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     def chain(self, table: str) -> list[str]:
         """The table and its ancestors, nearest first: ``usl, z_sl, pers, register``."""
@@ -153,6 +157,10 @@ class Tables:
         while (above := self.parents.get(found[-1])) and above not in found:
             found.append(above)
         return found
+
+    def name_of(self, table: str, element: str) -> str:
+        """``table.column`` of an element as findings of reading name it."""
+        return self.attributes.get(element) or f"{table}.{element.rsplit('/', 1)[-1].lower()}"
 
     def lacks(self, on: str, parts: Parts) -> bool:
         """Whether a text speaks of a table or column that this layout has not."""
@@ -177,12 +185,14 @@ def load_tables(rules: RuleData, profile: str) -> Tables:
     """Tables of the layout that the profile names; ``SetupError`` when the layout is not there."""
     if canon.has_canon(rules, profile):
         return _canonical(canon.describe(rules, profile))
-    layout = rules.toml(f"{profile}/profile.toml").get("layout", "")
+    data = rules.toml(f"{profile}/profile.toml")
+    layout = data.get("layout", "")
     name = f"{profile}/layouts/{layout}.csv"
     rows = rules.table(name)
     elements = {row["path"]: row["table"] for row in rows if row["kind"] == "element" and row["table"]}
     columns: dict[str, dict[str, str]] = {table: dict(_KEYS) for table in elements.values()}
     optional: set[tuple[str, str]] = set()
+    attributes: dict[str, str] = {}
     loose = {row["path"] for row in rows if row["kind"] == "element" and (row["mark"] != "О" or row["vg"])}
     for row in rows:
         if row["kind"] != "attribute" or not row["table"]:
@@ -191,6 +201,7 @@ def load_tables(rules: RuleData, profile: str) -> Tables:
         if kind is None:
             raise SetupError(f"{name}: {row['path']}: unknown type")
         columns.setdefault(row["table"], dict(_KEYS))[row["column"]] = kind
+        attributes[f"{row['path'].rsplit('/', 1)[-1]}/@{row['name']}"] = f"{row['table']}.{row['column']}"
         if row["mark"] != "О" or _folded_loosely(row["path"], elements, loose):
             optional.add((row["table"], row["column"]))
     for table, derived in _DERIVED.items():
@@ -198,7 +209,7 @@ def load_tables(rules: RuleData, profile: str) -> Tables:
             columns[table].update(derived)
             optional.update((table, column) for column in derived if column.startswith(("sum", "ds")))
     parents = {table: above for path, table in elements.items() if (above := _above(path, elements)) and above != table}
-    return Tables(columns, parents, frozenset(optional))
+    return Tables(columns, parents, frozenset(optional), data.get("same", {}), attributes)
 
 
 def _canonical(found: canon.Canon) -> Tables:
