@@ -1,7 +1,8 @@
 """Facts: what earlier registers billed and what became of it, for rules that look back.
 
 ``facts`` is a view over Parquet files: the latest state of each account of each organisation, without the
-register that is being judged. ``select_facts`` gives the rows that this register adds.
+register that is being judged. ``here`` tells the accounts of that register in the same columns, whatever its layout
+calls them; ``select_facts`` gives the rows that this register adds.
 """
 
 from __future__ import annotations
@@ -11,13 +12,46 @@ from collections.abc import Sequence
 import duckdb
 
 from oms_batch.judge.person import Spelling
-from oms_batch.judge.tables import FACTS, create_table
+from oms_batch.judge.tables import FACTS, HERE, create_table
+
+# Where a layout keeps what facts tell: the first of these columns that it has. ``s``: the account's services together.
+_SOURCES: dict[str, tuple[str, ...]] = {
+    "z_sl_n": ("a.n",),
+    "ogrn_mo": ("r.ogrn_mo",),
+    "kpp_mo": ("r.kpp_mo",),
+    "person_key": ("k.person_key",),
+    "npolis": ("p.npolis",),
+    "novor": ("p.novor", "a.novor"),
+    "profil": ("a.profil", "s.profil"),
+    "codes": ("s.codes",),
+    "n_ksg": ("a.n_ksg", "s.n_ksg"),
+    "kind": ("a.vg",),
+    "disp": ("r.disp", "a.disp_type"),
+    "kd": ("a.kd_z", "s.kd"),
+    "det": ("a.det", "s.det"),
+}
+_SERVICES = {
+    "profil": "min(profil)",
+    "codes": "string_agg(DISTINCT code_usl, '|' ORDER BY code_usl)",
+    "n_ksg": "min(n_ksg)",
+    "kd": "CAST(sum(kd) AS BIGINT)",
+    "det": "max(det)",
+}
+_READS = {"codes": "code_usl"}
+USED: dict[str, str] = {
+    "usl_ok": "VARCHAR",
+    "vidpom": "VARCHAR",
+    "profil": "VARCHAR",
+    "accounts": "BIGINT",
+    "kopecks": "BIGINT",
+}
 
 
-def make_facts(con: duckdb.DuckDBPyConnection, paths: Sequence[str], register: str) -> None:
+def make_facts(con: duckdb.DuckDBPyConnection, paths: Sequence[str], register: str, lost: Sequence[str] = ()) -> None:
     """Make ``facts`` from Parquet files (none: an empty table of the right types), without ``register``.
 
-    Latest means the greatest ``seq`` of (``ogrn_mo``, ``xkey``): the ledger's order, not the clock's.
+    Latest means the greatest ``seq`` of (``ogrn_mo``, ``xkey``): the ledger's order, not the clock's. Columns that
+    an older file has not are NULL; whether an account of such a file stands is told by its state: ``lost`` ones do not.
     """
     for kind, listed in (("VIEW", "duckdb_views() WHERE view_name"), ("TABLE", "duckdb_tables() WHERE table_name")):
         if con.execute(f"SELECT 1 FROM {listed} = 'facts'").fetchall():
@@ -26,21 +60,30 @@ def make_facts(con: duckdb.DuckDBPyConnection, paths: Sequence[str], register: s
         con.execute(create_table("facts", FACTS))
         return
     files = ", ".join(_quoted(path) for path in paths)
-    columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in FACTS.items())
+    nothing = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in FACTS.items())
+    columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in FACTS.items() if name != "live")
+    gone = ", ".join(_quoted(state) for state in lost) or "NULL"
     con.execute(
-        f"""CREATE VIEW facts AS SELECT {columns} FROM read_parquet([{files}], union_by_name = true)
+        f"""CREATE VIEW facts AS
+        SELECT {columns}, CAST(COALESCE(live, (state IN ({gone})) IS NOT TRUE) AS BOOLEAN) AS live FROM (
+          SELECT {nothing} WHERE FALSE
+          UNION ALL BY NAME
+          SELECT * FROM read_parquet([{files}], union_by_name = true, hive_partitioning = false))
         WHERE register IS DISTINCT FROM {_quoted(register)}
         QUALIFY row_number() OVER (PARTITION BY ogrn_mo, xkey ORDER BY seq DESC, register DESC, state DESC) = 1"""
     )
 
 
-def load_facts(con: duckdb.DuckDBPyConnection, paths: Sequence[str], register: str) -> None:
+def load_facts(con: duckdb.DuckDBPyConnection, paths: Sequence[str], register: str, lost: Sequence[str] = ()) -> None:
     """The same as a table of its own, cut down to persons of this register: read once, then no file is needed.
 
-    Rules look for earlier accounts of the same persons only (``person_key`` or ``npolis``).
+    Rules look for earlier accounts of the same persons only (``person_key`` or ``npolis``). What the organisation has
+    billed in this month, whoever the persons, is kept as sums in ``used_month``.
     """
-    make_facts(con, paths, register)
+    make_facts(con, paths, register, lost)
+    con.execute(create_table("used_month", USED))
     if paths:
+        _count_used(con)
         con.execute(
             """CREATE OR REPLACE TABLE facts_here AS SELECT * FROM facts
             WHERE person_key IN (SELECT person_key FROM person_of) OR npolis IN (SELECT npolis FROM pers)
@@ -50,30 +93,94 @@ def load_facts(con: duckdb.DuckDBPyConnection, paths: Sequence[str], register: s
         con.execute("ALTER TABLE facts_here RENAME TO facts")
 
 
+_THIS_MONTH = "concat(r.year, '-', lpad(CAST(r.month AS VARCHAR), 2, '0'))"
+_MINE = f"""CREATE OR REPLACE TEMP TABLE facts_mine AS
+SELECT f.xkey, f.x_key2, f.usl_ok, f.vidpom, f.profil, COALESCE(f.money, f.sumv, 0) AS money,
+  COALESCE(f.period, strftime(f.date_z_2, '%Y-%m')) = {_THIS_MONTH} AS this_month
+FROM facts f JOIN register r ON r.ogrn_mo = f.ogrn_mo WHERE f.live"""
+_USED = """INSERT INTO used_month
+SELECT f.usl_ok, f.vidpom, f.profil, count(*), CAST(sum(f.money) AS BIGINT) FROM facts_mine f
+WHERE f.this_month AND f.xkey NOT IN (SELECT x_key2 FROM facts_mine WHERE x_key2 IS NOT NULL)
+  AND f.xkey NOT IN (SELECT x_key2 FROM z_sl WHERE x_key2 IS NOT NULL)
+GROUP BY ALL ORDER BY ALL"""
+
+
+def _count_used(con: duckdb.DuckDBPyConnection) -> None:
+    """Accounts and kopecks of this organisation that stand in this month; one that another replaces counts no more."""
+    con.execute(_MINE)
+    con.execute(_USED)
+    con.execute("DROP TABLE facts_mine")
+
+
 def make_person_keys(con: duckdb.DuckDBPyConnection, spelling: Spelling) -> None:
-    """Table ``person_of(pers_n, person_key)`` of this register: the key by which facts know a person."""
+    """Table ``person_of(pers_n, person_key)`` of this register, the key by which facts know a person; and ``here``."""
     con.execute(
         "CREATE OR REPLACE TABLE person_of AS SELECT p.n AS pers_n, "
         f"{spelling.key('p.fam', 'p.im', 'p.ot', 'p.dr')} AS person_key FROM pers p"
     )
+    make_here(con)
+
+
+def make_here(con: duckdb.DuckDBPyConnection) -> None:
+    """View ``here``: the accounts of the register in the columns of facts. What the layout lacks is NULL."""
+    for kind, listed in (("VIEW", "duckdb_views() WHERE view_name"), ("TABLE", "duckdb_tables() WHERE table_name")):
+        if con.execute(f"SELECT 1 FROM {listed} = 'here'").fetchall():
+            con.execute(f"DROP {kind} here")
+    have = {
+        (table, column)
+        for table, column in con.execute(
+            "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'main'"
+        ).fetchall()
+    }
+    of = {"a": "z_sl", "p": "pers", "r": "register", "k": "person_of"}
+    services = {name: text for name, text in _SERVICES.items() if ("usl", _READS.get(name, name)) in have}
+
+    def has(source: str) -> bool:
+        alias, column = source.split(".")
+        return column in services if alias == "s" else (of[alias], column) in have
+
+    columns = []
+    for name, kind in HERE.items():
+        made = {
+            "period": _THIS_MONTH,
+            "money": "COALESCE(a.sumv, 0)" + (" - COALESCE(a.held, 0)" if has("a.held") else ""),
+        }.get(name)
+        text = made or next((one for one in _SOURCES.get(name, (f"a.{name}",)) if has(one)), "NULL")
+        columns.append(f'CAST({text} AS {kind}) AS "{name}"')
+    listed_services = "".join(f', {text} AS "{name}"' for name, text in services.items())
+    con.execute(
+        f"""CREATE VIEW here AS SELECT {", ".join(columns)}
+        FROM main.z_sl a CROSS JOIN main.register r
+        LEFT JOIN main.pers p ON p.n = a.pers_n LEFT JOIN main.person_of k ON k.pers_n = a.pers_n
+        LEFT JOIN (SELECT z_sl_n{listed_services} FROM main.usl GROUP BY z_sl_n) s ON s.z_sl_n = a.n"""
+    )
+
+
+def keep_here(con: duckdb.DuckDBPyConnection) -> None:
+    """``here`` as a table, where many rules look into it."""
+    con.execute("CREATE OR REPLACE TABLE here_kept AS SELECT * FROM here")
+    con.execute("DROP VIEW here")
+    con.execute("ALTER TABLE here_kept RENAME TO here")
 
 
 def select_facts(register: str, seq: int, passed: str, refused: str) -> str:
     """SQL of the facts of this register after its verdicts; ``passed`` and ``refused`` are states of the stage.
 
-    Needs ``person_of`` and ``facts``. An account that is refused here while its key stands passed in another register
+    Needs ``here`` and ``facts``. An account that is refused here while its key stands passed in another register
     adds nothing: its refusal takes back no acceptance. The caller writes the rows to Parquet.
     """
-    return f"""SELECT r.ogrn_mo, r.kpp_mo, {_quoted(register)} AS register, a.xkey, a.x_key2, k.person_key, p.npolis,
-      a.usl_ok, a.date_z_1, a.date_z_2, a.ds1, u.profil, a.sumv,
-      CASE WHEN v.refused THEN {_quoted(refused)} ELSE {_quoted(passed)} END AS state, a.pr_nov,
-      CAST({int(seq)} AS BIGINT) AS seq
-    FROM z_sl a CROSS JOIN register r JOIN verdicts v ON v.z_sl_n = a.n
-    LEFT JOIN pers p ON p.n = a.pers_n LEFT JOIN person_of k ON k.pers_n = a.pers_n
-    LEFT JOIN (SELECT z_sl_n, min(profil) AS profil FROM usl GROUP BY z_sl_n) u ON u.z_sl_n = a.n
+    outcome = {
+        "register": _quoted(register),
+        "state": f"CASE WHEN v.refused THEN {_quoted(refused)} ELSE {_quoted(passed)} END",
+        "seq": f"CAST({int(seq)} AS BIGINT)",
+        "payer": "v.payer",
+        "live": "NOT v.refused",
+    }
+    columns = ", ".join(f'{outcome.get(name) or f"h.{name}"} AS "{name}"' for name in FACTS)
+    return f"""SELECT {columns} FROM here h JOIN verdicts v ON v.z_sl_n = h.z_sl_n
     LEFT JOIN (SELECT DISTINCT ogrn_mo, xkey FROM facts WHERE state = {_quoted(passed)}) stands
-      ON v.refused AND stands.xkey = a.xkey AND stands.ogrn_mo = r.ogrn_mo
-    WHERE stands.xkey IS NULL ORDER BY a.n"""
+      ON v.refused AND stands.xkey = h.xkey AND stands.ogrn_mo = h.ogrn_mo
+    WHERE stands.xkey IS NULL ORDER BY h.z_sl_n"""
 
 
 def write_facts(con: duckdb.DuckDBPyConnection, path: str, query: str) -> int:
