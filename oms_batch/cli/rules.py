@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from oms_batch.cli.common import DONE, FOUND, command, json_wanted, opened
+from oms_batch.cli.coverage import rules_coverage
 from oms_batch.cli.desk import tell_explanations
 from oms_batch.cli.texts import TextGroup, argument, option, print_json, print_table
 from oms_batch.desk.explain import explain
@@ -12,6 +13,7 @@ from oms_batch.errors import WrongState
 from oms_batch.exchange import Profile, load_profile
 from oms_batch.i18n import N_, _, pick
 from oms_batch.judge import proof, rulebook
+from oms_batch.judge.structure_proof import prove_structure
 
 
 class _Places(dict[str, str]):
@@ -138,6 +140,8 @@ def _test(profile: Profile, codes: tuple[str, ...]) -> int:
     if unknown := [code for code in codes if book.get(code) is None]:
         raise WrongState("CODE_UNKNOWN", ", ".join(unknown))
     results = proof.test_rules(book, profile.rules, codes)
+    if not codes:
+        results += prove_structure(profile.rules, profile.id)
     wrong = [one for one in results if not one.ok]
     if json_wanted():
         print_json(
@@ -173,6 +177,6 @@ def _test(profile: Profile, codes: tuple[str, ...]) -> int:
 
 def add_to(program: click.Group) -> None:
     """Hang the group on the program."""
-    for one in (rules_list, stages, rules_explain, rules_test):
+    for one in (rules_list, stages, rules_explain, rules_test, rules_coverage):
         rules_group.add_command(one)
     program.add_command(rules_group)
