@@ -149,7 +149,7 @@ def _rows_between(rows: Document, tables: Tables) -> None:
     """Where a layout has a table between accounts and services, ``up = 2`` means the part of the second account."""
     for table in [name for name in rows if name in tables.columns]:
         chain = tables.chain(table)
-        if len(chain) < 3 or chain[2] == REGISTER:
+        if len(chain) < 3 or chain[2] == REGISTER or not rows[table]:
             continue
         last = max((int(row.get("up", 1)) for row in rows[table]), default=0)
         for ordinal in range(len(rows[chain[1]]) + 1, min(last, len(rows[chain[2]])) + 1):

@@ -18,6 +18,8 @@ from oms_batch.judge.tables import ACCOUNT, REGISTER, Tables
 
 SCAN_RULES = 48
 IDENT_TABLE = "ident"
+# "this row has rows of that table below it": a shared join instead of a subquery for every rule that asks
+_HAS_BELOW = re.compile(r"EXISTS \(SELECT 1 FROM ([a-z0-9_]+) WHERE \1\.up_n = ([a-z0-9_]+)\.n\)", re.ASCII)
 _TOKENS = r"('(?:[^']|'')*')|(\"[^\"]*\")|(?<![\w.])({names})(?=\s*\.)"
 
 
@@ -71,7 +73,14 @@ def make_ready(index: int, rule: Rule, tables: Tables, span: Span, live: str) ->
         joins.append((aliases[one.name], _lookup_join(one, aliases[one.name], span, tables, rule.on)))
         if one.date:
             used |= {table for table in chain if f"{table}." in one.date}
-    condition = f"(\n{renamed(rule.fails_when, aliases)}\n)"
+    text = renamed(rule.fails_when, aliases)
+    for child, above in dict.fromkeys(_HAS_BELOW.findall(text)):
+        if above in chain:
+            text = text.replace(_exists(child, above), f"(has_{child}_{above}.up_n IS NOT NULL)")
+            join = f'LEFT JOIN (SELECT DISTINCT up_n FROM "{child}") AS has_{child}_{above} '
+            joins.append((f"has_{child}_{above}", join + f'ON has_{child}_{above}.up_n = "{above}".n'))
+            used.add(above)
+    condition = f"(\n{text}\n)"
     if live:
         condition = f"CASE WHEN {live} THEN {condition} ELSE FALSE END"
         used |= {ACCOUNT} & chain
@@ -79,6 +88,10 @@ def make_ready(index: int, rule: Rule, tables: Tables, span: Span, live: str) ->
     if "." in value and not rule.value:
         used.add(rule.element.split(".")[0])
     return Ready(index, rule, condition, value, frozenset(used), tuple(joins))
+
+
+def _exists(child: str, above: str) -> str:
+    return f"EXISTS (SELECT 1 FROM {child} WHERE {child}.up_n = {above}.n)"
 
 
 def _own_value(rule: Rule, chain: set[str]) -> str:

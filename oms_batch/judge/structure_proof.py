@@ -1,4 +1,4 @@
-"""Official checks that reading itself decides (``structure.csv``), each proved on an ok and a bad text of its element."""
+"""Official checks that reading itself decides (``structure.csv``), each proved on an ok and a bad text of it."""
 
 from __future__ import annotations
 
