@@ -1,0 +1,294 @@
+"""A file of a reference book → a table of our own form: columns reduced, validity checked, nothing guessed.
+
+All faults of a file are told at once, up to a stated limit, each with its row and the reason. A fault is never mended
+silently: what is read in spite of an oddity is a remark, and the person sees it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from oms_batch.errors import Problem, Refusal, refuse
+from oms_batch.formats.book_rows import BookFile
+from oms_batch.judge.bookindex import DAYS, BookColumn, Edition, Entry
+
+MOST_TOLD = 50
+LOST_SHARE = 5  # one code in five may go; more looks like half a book
+FEWEST_TO_COMPARE = 10
+_DATES = (
+    re.compile(r"(?P<d>\d\d)\.(?P<m>\d\d)\.(?P<y>\d{4})"),
+    re.compile(r"(?P<y>\d{4})-(?P<m>\d\d)-(?P<d>\d\d)([T ]00:00:00(\.0+)?)?"),
+    re.compile(r"(?P<y>\d{4})(?P<m>\d\d)(?P<d>\d\d)"),
+)
+_KINDS = {"int": re.compile(r"-?\d{1,18}"), "kopecks": re.compile(r"-?\d{1,15}(\.\d{1,2})?")}
+_SPLIT = re.compile(r"\s*[;,|]\s*")
+_QUOTES = "\"'`« »"
+FIRST, LAST = date.min, date.max
+
+
+@dataclass
+class _Row:
+    """A row on its way: its place in the file, the cells of our columns, the days."""
+
+    place: str
+    cells: tuple[str, ...]
+    begins: date
+    ends: date
+
+
+@dataclass(frozen=True)
+class BookTable:
+    """A checked table: ``text`` is what lies in the rules, ``codes`` the values of each column for its neighbours."""
+
+    entry: Entry
+    edition: Edition
+    text: bytes
+    rows: int
+    read: int
+    codes: Mapping[str, frozenset[str]]
+    remarks: tuple[Problem, ...] = field(default=())
+
+
+def edition_said(book: BookFile, version: str = "", day: str = "") -> Edition:
+    """The edition by the file or by the person who brings it; ``BOOK_EDITION`` when neither says the day."""
+    said = day or book.date
+    problems: list[Problem] = []
+    found = parse_day(said, book.name, problems, [])
+    if problems or found is None:
+        raise refuse("BOOK_EDITION", book.name, expected="01.02.2026", found=said[:20])
+    number = (version or book.version).strip()
+    if not re.fullmatch(r"[\w.,-]{0,30}", number):
+        raise refuse("BOOK_EDITION", book.name, expected="5.6", found="version")
+    return Edition(found, number.replace(",", "."))
+
+
+def parse_day(text: str, place: str, problems: list[Problem], odd: list[str]) -> date | None:
+    """A day in one of the three ways books write it; ``None`` for an empty one. A stray quote is an oddity."""
+    plain = text.strip(_QUOTES)
+    if plain != text.strip():
+        odd.append(place)
+    if not plain:
+        return None
+    for form in _DATES:
+        if match := form.fullmatch(plain):
+            try:
+                return date(int(match["y"]), int(match["m"]), int(match["d"]))
+            except ValueError:
+                break
+    problems.append(Problem("BOOK_DATE", place, "01.02.2026"))
+    return None
+
+
+def make_table(
+    entry: Entry,
+    book: BookFile,
+    edition: Edition,
+    *,
+    origin: str,
+    before: Mapping[tuple[str, ...], Mapping[str, str]] | None = None,
+    names: bool = True,
+    carry_on: bool = False,
+) -> BookTable:
+    """The table of one book. Refuses ``BOOK_COLUMN KEY DATE VALUE OVERLAP`` with every row that is wrong.
+
+    ``before``: rows of the table in force by key, for columns that are our own. ``names``: keep optional columns.
+    ``carry_on``: rows that end on the last day of all stay open; for books that close every row once a year.
+    """
+    columns = [one for one in entry.columns if one.name not in entry.own and (names or not one.optional)]
+    sources = _resolve(entry, book, columns)
+    columns = [one for one in columns if sources.get(one.name)]
+    problems: list[Problem] = []
+    odd: list[str] = []
+    rows = [
+        made
+        for row in book.rows
+        if (made := _row(entry, columns, sources, row.place, row.values, problems, odd)) is not None
+    ]
+    _tell(problems)
+    key = [index for index, one in enumerate(columns) if one.name in entry.keys]
+    joined = _joined(rows, key, problems)
+    _tell(problems)
+    if carry_on:
+        last = max((row.ends for row in joined if row.ends != LAST), default=LAST)
+        for row in joined:
+            row.ends = LAST if row.ends == last else row.ends
+    heads = [one.head for one in columns] + [one.head for one in entry.columns if one.name in entry.own]
+    cells = [(*row.cells, *_own(entry, columns, row.cells, before), *_days(row)) for row in joined]
+    text = render(heads, cells, origin=origin, edition=edition)
+    codes = {one.name: frozenset(row.cells[n] for row in joined) - {""} for n, one in enumerate(columns)}
+    remarks = [*book.remarks, *_remarks(entry, book, columns, sources, rows, joined, odd)]
+    return BookTable(entry, edition, text, len(joined), len(book.rows), codes, tuple(remarks))
+
+
+def _resolve(entry: Entry, book: BookFile, columns: Sequence[BookColumn]) -> dict[str, str]:
+    """Which field of the file each column comes from."""
+    there = set(book.columns)
+    found = {one.name: next((name for name in one.sources if name in there), "") for one in columns}
+    missing = [one for one in columns if not found[one.name] and not one.optional]
+    _tell([Problem("BOOK_COLUMN", book.name, " / ".join(one.sources[:3]), "-") for one in missing])
+    for ours, names in zip(DAYS, entry.days, strict=True):
+        found[ours] = next((name for name in names if name in there), "")
+    used = set(found.values())
+    extra = [name for name in book.columns if name not in used and entry.giver != "federal"]
+    known = {source for one in entry.columns for source in one.sources}
+    _tell([Problem("BOOK_COLUMN", book.name, found=name) for name in extra if name not in known])
+    return found
+
+
+def _row(
+    entry: Entry,
+    columns: Sequence[BookColumn],
+    sources: Mapping[str, str],
+    place: str,
+    values: Mapping[str, str],
+    problems: list[Problem],
+    odd: list[str],
+) -> _Row | None:
+    cells = []
+    before = len(problems)
+    for one in columns:
+        cell = " ".join(values.get(sources[one.name], "").split())
+        if one.name in entry.lists:
+            cell = "|".join(part for part in _SPLIT.split(cell) if part)
+        if one.name in entry.masked:
+            cell = masked(cell, entry.masks)
+        if one.name == entry.keys[0] and not cell:
+            problems.append(Problem("BOOK_KEY", place, one.name))
+        for kind, form in _KINDS.items():
+            if kind in one.marks.split(":") and cell and not form.fullmatch(cell):
+                problems.append(Problem("BOOK_VALUE", f"{place}, {one.name}", kind))
+        cells.append(cell)
+    begins = parse_day(values.get(sources["valid_from"], ""), f"{place}, {DAYS[0]}", problems, odd)
+    ends = parse_day(values.get(sources["valid_to"], ""), f"{place}, {DAYS[1]}", problems, odd)
+    if begins and ends and ends < begins:
+        problems.append(Problem("BOOK_REVERSED", place, f">= {begins.isoformat()}", ends.isoformat()))
+    if len(problems) > before:
+        return None
+    return _Row(place, tuple(cells), begins or FIRST, ends or LAST)
+
+
+def masked(text: str, masks: Iterable[tuple[str, str]]) -> str:
+    """A pattern of the book as a regular expression, sign by sign."""
+    known = sorted(masks, key=lambda pair: -len(pair[0]))
+    out, at = [], 0
+    while at < len(text):
+        sign, into = next(((a, b) for a, b in known if text.startswith(a, at)), (text[at], re.escape(text[at])))
+        out.append(into)
+        at += len(sign)
+    return "".join(out)
+
+
+def _joined(rows: Sequence[_Row], key: Sequence[int], problems: list[Problem]) -> list[_Row]:
+    """Rows in the order of the file; those that say the same of neighbouring or common days become one.
+
+    Two rows of one key that say different things of one day are a fault.
+    """
+    groups: dict[tuple[str, ...], list[tuple[int, _Row]]] = {}
+    for number, row in enumerate(rows):
+        groups.setdefault(tuple(row.cells[index] for index in key), []).append((number, row))
+    kept: list[tuple[int, _Row]] = []
+    for group in groups.values():
+        last: _Row | None = None
+        for number, row in sorted(group, key=lambda pair: (pair[1].begins, pair[0])):
+            if last is not None and row.cells == last.cells and row.begins <= _after(last.ends):
+                last.ends = max(last.ends, row.ends)
+                continue
+            if last is not None and row.begins <= last.ends:
+                days = f"{max(row.begins, last.begins).isoformat()}…{min(row.ends, last.ends).isoformat()}"
+                problems.append(Problem("BOOK_OVERLAP", row.place, last.place, days))
+                continue
+            last = _Row(row.place, row.cells, row.begins, row.ends)
+            kept.append((number, last))
+    return [row for _, row in sorted(kept, key=lambda pair: pair[0])]
+
+
+def _after(day: date) -> date:
+    return day if day == LAST else day + timedelta(days=1)
+
+
+def _own(
+    entry: Entry,
+    columns: Sequence[BookColumn],
+    cells: Sequence[str],
+    before: Mapping[tuple[str, ...], Mapping[str, str]] | None,
+) -> list[str]:
+    key = tuple(cell for cell, one in zip(cells, columns, strict=True) if one.name in entry.keys)
+    row = (before or {}).get(key, {})
+    return [row.get(one.name, "") for one in entry.columns if one.name in entry.own]
+
+
+def _days(row: _Row) -> tuple[str, str]:
+    return (
+        "" if row.begins == FIRST else row.begins.isoformat(),
+        "" if row.ends == LAST else row.ends.isoformat(),
+    )
+
+
+def render(heads: Sequence[str], rows: Iterable[Sequence[str]], *, origin: str, edition: Edition) -> bytes:
+    """The text of a table: ``# origin``, ``# edition``, head, rows."""
+    out = io.StringIO()
+    out.write(f"# origin: {origin}\n# edition: {edition}\n")
+    writer = csv.writer(out, delimiter=";", lineterminator="\n")
+    writer.writerow([*heads, *DAYS])
+    writer.writerows(rows)
+    return out.getvalue().encode("utf-8")
+
+
+def _remarks(
+    entry: Entry,
+    book: BookFile,
+    columns: Sequence[BookColumn],
+    sources: Mapping[str, str],
+    rows: Sequence[_Row],
+    joined: Sequence[_Row],
+    odd: Sequence[str],
+) -> list[Problem]:
+    found = []
+    if odd:
+        found.append(Problem("BOOK_DATE_ODD", odd[0], found=str(len(odd))))
+    if len(joined) < len(rows):
+        found.append(Problem("BOOK_JOINED", book.name, str(len(rows)), str(len(joined))))
+    if not sources["valid_from"] and not sources["valid_to"]:
+        found.append(Problem("BOOK_NO_DAYS", book.name))
+    known = {*sources.values(), *(source for one in entry.columns for source in one.sources)}
+    extra = [name for name in book.columns if name not in known]
+    if extra:
+        found.append(Problem("BOOK_EXTRA", book.name, found=", ".join(extra[:8])))
+    return found
+
+
+def check_neighbours(table: BookTable, codes_of: Callable[[str, str], Collection[str] | None]) -> list[Problem]:
+    """Codes that the named neighbours do not have; refuses ``BOOK_NEIGHBOUR`` where the index says it must.
+
+    ``codes_of`` gives all codes of a column of a book, on any day, or ``None`` when the book is not at hand.
+    """
+    told, wrong = [], []
+    for point in table.entry.points:
+        there = codes_of(point.book, point.key)
+        if there is None:
+            continue
+        values = {part for cell in table.codes.get(point.column, ()) for part in cell.split("|") if part}
+        if unknown := sorted(values - set(there)):
+            problem = Problem("BOOK_NEIGHBOUR", f"{point.column} -> {point.book}", unknown[0], str(len(unknown)))
+            (wrong if point.must else told).append(problem)
+    _tell(wrong)
+    return told
+
+
+def check_successor(table: BookTable, old: Edition | None, old_codes: Collection[str]) -> None:
+    """Whether a table may follow the one in force: ``BOOK_OLDER``, and ``BOOK_SHRUNK`` when too many codes are gone."""
+    if old is not None and table.edition.older_than(old):
+        raise refuse("BOOK_OLDER", table.entry.name, expected=f"> {old}", found=str(table.edition))
+    lost = set(old_codes) - set(table.codes.get(table.entry.keys[0], ()))
+    if len(old_codes) >= FEWEST_TO_COMPARE and len(lost) * LOST_SHARE > len(old_codes):
+        raise refuse("BOOK_SHRUNK", table.entry.name, expected=len(old_codes), found=len(old_codes) - len(lost))
+
+
+def _tell(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise Refusal(list(problems[:MOST_TOLD]), len(problems))
