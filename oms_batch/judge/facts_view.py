@@ -83,7 +83,7 @@ def load_facts(con: duckdb.DuckDBPyConnection, paths: Sequence[str], register: s
     make_facts(con, paths, register, lost)
     con.execute(create_table("used_month", USED))
     if paths:
-        _count_used(con)
+        count_used(con)
         con.execute(
             """CREATE OR REPLACE TABLE facts_here AS SELECT * FROM facts
             WHERE person_key IN (SELECT person_key FROM person_of) OR npolis IN (SELECT npolis FROM pers)
@@ -105,8 +105,12 @@ WHERE f.this_month AND f.xkey NOT IN (SELECT x_key2 FROM facts_mine WHERE x_key2
 GROUP BY ALL ORDER BY ALL"""
 
 
-def _count_used(con: duckdb.DuckDBPyConnection) -> None:
-    """Accounts and kopecks of this organisation that stand in this month; one that another replaces counts no more."""
+def count_used(con: duckdb.DuckDBPyConnection) -> None:
+    """Make ``used_month``: accounts and kopecks of this organisation in ``facts`` that stand in this month.
+
+    One that another account replaces counts no more.
+    """
+    con.execute(create_table("used_month", USED))
     con.execute(_MINE)
     con.execute(_USED)
     con.execute("DROP TABLE facts_mine")
@@ -132,6 +136,9 @@ def make_here(con: duckdb.DuckDBPyConnection) -> None:
             "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'main'"
         ).fetchall()
     }
+    if ("person_of", "pers_n") not in have:
+        con.execute(create_table("person_of", {"pers_n": "BIGINT", "person_key": "VARCHAR"}))
+        have.add(("person_of", "person_key"))
     of = {"a": "z_sl", "p": "pers", "r": "register", "k": "person_of"}
     services = {name: text for name, text in _SERVICES.items() if ("usl", _READS.get(name, name)) in have}
 
@@ -157,7 +164,11 @@ def make_here(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def keep_here(con: duckdb.DuckDBPyConnection) -> None:
-    """``here`` as a table, where many rules look into it."""
+    """``here`` as a table, where many rules look into it; made from what is there, if nobody has made it yet."""
+    if con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'here'").fetchall():
+        return
+    if not con.execute("SELECT 1 FROM duckdb_views() WHERE view_name = 'here'").fetchall():
+        make_here(con)
     con.execute("CREATE OR REPLACE TABLE here_kept AS SELECT * FROM here")
     con.execute("DROP VIEW here")
     con.execute("ALTER TABLE here_kept RENAME TO here")
