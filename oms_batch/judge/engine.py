@@ -16,6 +16,7 @@ import duckdb
 from oms_batch import clock
 from oms_batch.errors import SetupError
 from oms_batch.i18n import N_
+from oms_batch.judge import caps, facts_view
 from oms_batch.judge.hits import HITS, store_hits
 from oms_batch.judge.rule import Rule
 from oms_batch.judge.rulebook import Rulebook
@@ -89,7 +90,7 @@ def run(
     con: duckdb.DuckDBPyConnection,
     rulebook: Rulebook,
     *,
-    pass_order: Sequence[str] = ("form", "sense"),
+    pass_order: Sequence[str] = ("form", "sense", "limits"),
     kept: int = KEPT_PER_RULE,
     width: int = SCAN_RULES,
     spent: dict[str, float] | None = None,
@@ -97,7 +98,8 @@ def run(
     """Judge the register in ``con``: appends to ``findings``, gives one plan row per rule, sorted by code.
 
     Expects the tables of the register, ``book_*``, ``param`` and, for rules that need them, ``ident`` and
-    ``facts``. The sense pass does not see accounts that reading or the form pass rejected.
+    ``facts``. A pass does not see accounts that reading or an earlier pass rejected: what is refused anyway takes no
+    room under the caps of volume and money, which come last.
     ``found`` counts all findings; of a rule at most ``kept`` are stored, and beyond that one per unit that a
     rejecting rule refuses, so that no refusal is lost. ``width``: rules in one scan. ``spent`` is given the
     seconds of each ``select`` rule, and of each scan under the code of its first rule and how many more it has.
@@ -107,6 +109,8 @@ def run(
     spent = {} if spent is None else spent
     state = _Run(con, rulebook.tables, span_of(con), list(rulebook.rules), width, _types(con, rulebook), spent=spent)
     con.execute(HITS)
+    if any("here" in rule.needs for rule in rulebook.rules):
+        facts_view.keep_here(con)
     try:
         _built_in(state)
         for run_pass in pass_order:
@@ -169,6 +173,8 @@ def _built_in(state: _Run) -> None:
 
 def _one_pass(state: _Run, run_pass: str, kept: int, refused_whole: bool) -> None:
     live: dict[str, list[tuple[int, Rule, str]]] = {}
+    if any("over_cap" in rule.needs for rule in state.rules if rule.run_pass == run_pass):
+        caps.hold_known(state.con)
     names = "SELECT table_name FROM duckdb_tables() UNION SELECT view_name FROM duckdb_views()"
     present = {row[0] for row in state.con.execute(names).fetchall()}
     for index, rule in enumerate(state.rules):

@@ -16,14 +16,14 @@ from typing import Any
 
 from oms_batch.errors import SetupError
 from oms_batch.judge.rule import Example
-from oms_batch.judge.tables import ACCOUNT, FACTS, IDENT, PARAM, REGISTER, Tables
+from oms_batch.judge.tables import ACCOUNT, FACTS, IDENT, PARAM, REGISTER, VOLUMES, Tables
 from oms_batch.ruledata import RuleData
 
 Row = dict[str, Any]
 Document = dict[str, list[Row]]
 NOTHING = "-"
 STRIDE = 1000  # numbers of one example's rows: index * STRIDE + ordinal
-_BESIDE: Mapping[str, Mapping[str, str]] = {"ident": IDENT, "facts": FACTS, "param": PARAM}
+_BESIDE: Mapping[str, Mapping[str, str]] = {"ident": IDENT, "facts": FACTS, "param": PARAM, "book_volumes": VOLUMES}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from oms_batch.errors import SetupError
+from oms_batch.judge import caps, facts_view
 from oms_batch.judge.books import load_for
 from oms_batch.judge.engine import dated_source, span_of
 from oms_batch.judge.example import (
@@ -83,8 +84,10 @@ def proving_ground(rulebook: Rulebook, rules: RuleData) -> duckdb.DuckDBPyConnec
     con.execute("SET threads = 1")
     for table in rulebook.tables.columns:
         con.execute(rulebook.tables.ddl(table))
-    for table in ("ident", "facts"):
+    for table in ("ident", "facts", "book_volumes"):
         con.execute(create_table(table, columns_of(table, rulebook.tables) or {}))
+    if {PERSON, REGISTER, ACCOUNT, "usl"} <= set(rulebook.tables.columns):
+        facts_view.make_here(con)
     load_for(con, rules, rulebook)
     return con
 
@@ -168,7 +171,8 @@ def _try_cases(
     """Load the cases as accounts side by side and run the rule: findings per case, cases left undecided."""
     tables = rulebook.tables
     parts = rule.parts()
-    named = None if parts.star else parts.names | _ALWAYS | {rule.element.split(".")[-1]}
+    all_told = parts.star or "over_cap" in rule.needs  # caps look at more than the rule's SQL says
+    named = None if all_told else parts.names | _ALWAYS | {rule.element.split(".")[-1]}
     used = {REGISTER, PERSON, ACCOUNT, *tables.chain(rule.on), *parts.tables, *rule.needs}
     filled: Document = {}
     for i, case in enumerate(cases):
@@ -183,6 +187,9 @@ def _try_cases(
         for table, rows in filled.items():
             if rows and any(rows):
                 con.execute(insert_sql(table, rows, columns_of(table, tables) or {}))
+        if "over_cap" in rule.needs:
+            facts_view.count_used(con)
+            caps.hold(con)
         span = span_of(con)
         live = in_force(rule, day_of(rule.on, tables, span), span, ACCOUNT in tables.chain(rule.on))
         if live is None:  # a rule of past or coming days is proved on the documents of today

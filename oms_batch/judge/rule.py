@@ -12,7 +12,7 @@ from oms_batch.judge.sqlguard import Parts, expression_parts, select_parts
 from oms_batch.model import Severity
 
 CODE = r"[A-Z]\.\d{2}\.\d{4}"
-PASSES = ("structure", "form", "sense")
+PASSES = ("structure", "form", "sense", "limits")
 
 
 def _listed(value: Any) -> Any:
@@ -66,7 +66,7 @@ class Rule(_Frozen):
     valid_to: date | None = None
     checked_on: date | None = None
     status: Literal["draft", "active", "retired"] = "active"
-    run_pass: Literal["structure", "form", "sense"]
+    run_pass: Literal["structure", "form", "sense", "limits"]
     on: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = "register"
     refuses: Literal["account", "person", "register"] = "account"
     element: str = ""

@@ -7,9 +7,9 @@ from datetime import date
 from typing import Any, Literal
 
 from oms_batch.errors import Fault, Problem, Refusal, SetupError
-from oms_batch.exchange import Hop
+from oms_batch.exchange import Hop, Profile
 from oms_batch.i18n import _, pick
-from oms_batch.judge import books, engine, facts_view, identify, rulebook, verdict
+from oms_batch.judge import books, caps, engine, facts_view, identify, rulebook, verdict
 from oms_batch.judge.person import load_spelling
 from oms_batch.model import PlanRow, Totals, WorkResult
 from oms_batch.reply.marks import Codes, RuleText, Texts
@@ -41,7 +41,8 @@ def judge(bench: Bench, line: Hop, payer: str = "") -> Judged:
         book = rulebook.load(profile.rules, line.rules, profile.id)
         editions = books.load_for(con, profile.rules, book)
         facts_view.make_person_keys(con, load_spelling(profile.rules, profile.id))
-        facts_view.load_facts(con, order.facts, bench.named.register)
+        editions |= caps.load(con, profile.rules, profile.id)
+        facts_view.load_facts(con, order.facts, bench.named.register, lost_states(profile))
     with bench.timed("identify"):
         known = identify.identify(con, order.options.get("insured"), profile)
         if line.identifies and not known and not order.options.get("without_insured"):
@@ -55,6 +56,11 @@ def judge(bench: Bench, line: Hop, payer: str = "") -> Judged:
         # answers name a defect by its number, rules by its key
         con.execute("UPDATE verdicts SET defect = osn")
     return Judged(book, editions, plan, spent, texts_of(bench, book), Codes.of(profile.data))
+
+
+def lost_states(profile: Profile) -> list[str]:
+    """States in which an account does not stand: refused by somebody, or never sent."""
+    return sorted(state for state, bucket in profile.buckets.items() if bucket not in ("waiting", "accepted_5"))
 
 
 def _whole_register(bench: Bench, book: rulebook.Rulebook) -> None:
