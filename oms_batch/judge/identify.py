@@ -1,7 +1,10 @@
 """Who the person of an account is, and who pays: search in the register of the insured, step by step.
 
 The steps are data (``rules/<profile>/identification.toml``). Each step is a hash join of the persons not found
-yet; then one row of the person is chosen for each account by its day of care.
+yet; then one row of the person is chosen for each account by the days on which a policy is looked for
+(``answer``). A cancelled policy is never a key of the search, in whatever order the steps stand: its owner is
+looked for as a person (``policies``). Whom a step finds with a difference is a doubt: a person decides, and
+what was decided about two records (``decided``) goes before every step.
 
 The register of the insured is a table with columns ``n enp vpolis spolis npolis fam im ot dr w snils smo
 date_from date_to person_key person``, several periods per person allowed; numbers without spaces in upper case,
@@ -10,94 +13,18 @@ date_from date_to person_key person``, several periods per person allowed; numbe
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import duckdb
 
 from oms_batch.errors import SetupError
 from oms_batch.exchange import Profile
-from oms_batch.judge.books import LAST_DAY, check_unique
-from oms_batch.judge.person import Spelling, digits, load_spelling, number
-from oms_batch.judge.tables import IDENT, create_table
-from oms_batch.ruledata import RuleData
+from oms_batch.judge import answer, policies
+from oms_batch.judge.books import check_unique
+from oms_batch.judge.person import Spelling, digits, number
+from oms_batch.judge.search import INSURED_COLUMNS as INSURED_COLUMNS
+from oms_batch.judge.search import NAMES, NUMBER_LIST, Search, Step
+from oms_batch.judge.search import load_search as load_search
 
-INSURED_COLUMNS: Mapping[str, str] = {
-    "n": "BIGINT",
-    "enp": "VARCHAR",
-    "vpolis": "VARCHAR",
-    "spolis": "VARCHAR",
-    "npolis": "VARCHAR",
-    "fam": "VARCHAR",
-    "im": "VARCHAR",
-    "ot": "VARCHAR",
-    "dr": "DATE",
-    "w": "VARCHAR",
-    "snils": "VARCHAR",
-    "smo": "VARCHAR",
-    "date_from": "DATE",
-    "date_to": "DATE",
-    "person_key": "UBIGINT",
-    "person": "VARCHAR",
-}
-_NAMES = ("fam", "im", "ot")
-_WORD = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One way to search: ``match`` maps columns of the insured to columns of the person."""
-
-    name: str
-    kinds: tuple[str, ...]
-    match: tuple[tuple[str, str], ...]
-    person: bool
-    ties: str
-
-
-@dataclass(frozen=True)
-class Search:
-    """The order of search of a profile."""
-
-    day: str
-    compare: tuple[str, ...]
-    differences: int
-    spelling: Spelling
-    steps: tuple[Step, ...]
-
-
-def load_search(rules: RuleData, profile: str) -> Search:
-    """Read identification.toml; ``SetupError`` names the key that is wrong."""
-    file = f"{profile}/identification.toml"
-    data = rules.toml(file)
-    try:
-        steps = tuple(
-            Step(
-                str(row["name"]),
-                tuple(row.get("kinds", ())),
-                tuple(sorted(row.get("match", {}).items())),
-                bool(row.get("person", False)),
-                str(row.get("ties", "")),
-            )
-            for row in data["step"]
-        )
-        found = Search(
-            data["day"],
-            tuple(data["same_person"]["compare"]),
-            int(data["same_person"]["differences"]),
-            load_spelling(rules, profile),
-            steps,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise SetupError(f"{file}: {error}") from None
-    for step in steps:
-        columns = {name for name, _ in step.match} | ({step.ties} if step.ties else set())
-        if columns - set(INSURED_COLUMNS) or bool(step.match) == step.person:
-            raise SetupError(f"{file}: step {step.name}: match columns of the insured, or person = true")
-    if not set(found.compare) <= {*_NAMES, "dr", "w"} or not _WORD.fullmatch(found.day):
-        raise SetupError(f"{file}: day, same_person.compare: not columns")
-    return found
+DECIDED = "decided"  # the step of a pair that a person has decided on
 
 
 def attach(con: duckdb.DuckDBPyConnection, path: str) -> str:
@@ -111,34 +38,53 @@ def detach(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("DETACH DATABASE IF EXISTS insured_db")
 
 
-def identify(con: duckdb.DuckDBPyConnection, insured: str | None, profile: Profile) -> bool:
+def identify(con: duckdb.DuckDBPyConnection, insured: str | None, profile: Profile, decided: str = "") -> bool:
     """Make the table ``ident``, one row per account, from the insured in the database file ``insured``.
 
-    Needs the tables of the register and ``book_payers``. Without a file (the insurer's side) there is no
-    ``ident`` and the answer is ``False``. The file is closed again.
+    Needs the tables of the register and ``book_payers``. ``decided``: a Parquet file of pairs that a person has
+    decided on (``pair``, ``yes``). Beside ``ident`` stands ``doubts``: who fits partly and nobody has decided yet.
+    Without a file (the insurer's side) there is no ``ident`` and the answer is ``False``. The file is closed again.
     """
     if not insured:
         return False
     search = load_search(profile.rules, profile.id)
     table = attach(con, insured)
     try:
-        identify_in(con, table, search)
+        identify_in(con, table, search, decided)
     finally:
         detach(con)
     return True
 
 
-def identify_in(con: duckdb.DuckDBPyConnection, insured: str, search: Search) -> None:
+def identify_in(con: duckdb.DuckDBPyConnection, insured: str, search: Search, decided: str = "") -> None:
     """The same against a table that ``con`` sees under the name ``insured``."""
     check_payers(con)
     _persons(con)
-    con.execute("CREATE OR REPLACE TEMP TABLE met (pers_n BIGINT, step VARCHAR, one VARCHAR, ambiguous BOOLEAN)")
+    policies.make_lists(con, insured)
+    source = (
+        "read_parquet('" + decided.replace("'", "''") + "')" if decided else "(SELECT '' AS pair, TRUE AS yes LIMIT 0)"
+    )
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE decided AS SELECT pair, bool_and(yes) AS yes FROM {source} GROUP BY pair"
+    )
+    con.execute(
+        """CREATE OR REPLACE TEMP TABLE met (pers_n BIGINT, step VARCHAR, by_number BOOLEAN, one VARCHAR,
+        ambiguous BOOLEAN, insured_n BIGINT, exact BOOLEAN, listed_smo VARCHAR)"""
+    )
+    con.execute("CREATE OR REPLACE TEMP TABLE doubt (pers_n BIGINT, step VARCHAR, one VARCHAR, insured_n BIGINT)")
     for step in search.steps:
-        con.execute(_step_sql(step, insured, search))
+        if step.source == NUMBER_LIST:
+            con.execute(_listed_sql(step, insured))
+        else:
+            con.execute(_found_sql(step, insured, search))
+            con.execute(_met_sql(step, search))
     _periods(con, insured)
-    _answer(con, search)
-    for name in ("who", "met", "period_of"):
+    policies.replaced(con)
+    answer.doubts(con, insured, search)
+    answer.write(con, search)
+    for name in ("who", "met", "doubt", "decided", "found", "period_of"):
         con.execute(f"DROP TABLE IF EXISTS {name}")
+    policies.forget(con)
 
 
 def check_payers(con: duckdb.DuckDBPyConnection) -> None:
@@ -156,91 +102,100 @@ def check_payers(con: duckdb.DuckDBPyConnection) -> None:
 def _persons(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE who AS SELECT pers_n, vpolis, spolis, npolis, npolis AS enp,
-        fam, im, ot, dr, w, snils FROM (SELECT n AS pers_n, vpolis, {number("spolis")} AS spolis,
+        fam, im, ot, dr, w, snils, {policies.key("vpolis", "spolis", "npolis")} AS key
+        FROM (SELECT n AS pers_n, vpolis, {number("spolis")} AS spolis,
           {number("npolis")} AS npolis, fam, im, ot, dr, w, {digits("snils")} AS snils FROM pers)"""
     )
 
 
-def _differs(column: str, left: str, right: str, spelling: Spelling) -> str:
-    if column in _NAMES:
+def differs(column: str, left: str, right: str, spelling: Spelling) -> str:
+    """SQL: a column of two persons is not one."""
+    if column in NAMES:
         return spelling.differs(f"{left}.{column}", f"{right}.{column}")
     return f"({left}.{column} IS DISTINCT FROM {right}.{column})"
 
 
-def _step_sql(step: Step, insured: str, search: Search) -> str:
-    """Persons not met yet whom this step finds; more than one person found is ambiguous unless ``ties`` decides."""
+def _found_sql(step: Step, insured: str, search: Search) -> str:
+    """Pairs of a person not met yet and one whom this step finds, without those that a person has ruled out."""
     if step.person:
         on = f"i.person_key = {search.spelling.number('w.fam', 'w.im', 'w.ot', 'w.dr')}"
         # The key is a hash: the names themselves decide.
-        equal = [f"NOT {_differs(column, 'w', 'i', search.spelling)}" for column in (*_NAMES, "dr")]
-        differences = " AND ".join(equal)
+        equal = [f"NOT {differs(column, 'w', 'i', search.spelling)}" for column in (*NAMES, "dr")]
+        alike = " AND ".join(equal)
     else:
-        # Equal, or both absent: a policy without a series has none in the register either.
-        plain = [pair for pair in step.match if pair[0] != "spolis"]
-        on = " AND ".join(f"i.{theirs} = w.{ours}" for theirs, ours in plain)
-        if len(plain) < len(step.match):
-            on += " AND COALESCE(i.spolis, '') = COALESCE(w.spolis, '')"
+        on = " AND ".join(_equal(theirs, ours, search.spelling) for theirs, ours in step.match)
         count = " + ".join(
-            f"CAST({_differs(column, 'w', 'i', search.spelling)} AS INTEGER)" for column in search.compare
+            f"CAST({differs(column, 'w', 'i', search.spelling)} AS INTEGER)" for column in search.compare
         )
-        differences = f"({count}) <= {search.differences}"
+        alike = f"({count}) <= {step.differences}"
     kinds = ", ".join("'" + kind.replace("'", "''") + "'" for kind in step.kinds)
     only = f"AND w.vpolis IN ({kinds})" if kinds else ""
+    live = "ANTI JOIN (SELECT key FROM stop WHERE gone) USING (key)" if step.by_number else ""
     tie = "FALSE"
     if step.ties:
         theirs = digits(f"i.{step.ties}") if step.ties == "snils" else f"i.{step.ties}"
         tie = f"COALESCE(w.{step.ties} = {theirs}, FALSE)"
-    return f"""INSERT INTO met
-    SELECT pers_n, '{step.name}', CASE WHEN a = b THEN a WHEN ta = tb THEN ta END,
-      NOT (a = b OR COALESCE(ta = tb, FALSE))
-    FROM (SELECT pers_n, min(one) AS a, max(one) AS b, min(one) FILTER (tie) AS ta, max(one) FILTER (tie) AS tb
-      FROM (SELECT w.pers_n, i.person AS one, {tie} AS tie
-        FROM (SELECT * FROM who ANTI JOIN met USING (pers_n)) w JOIN {insured} i ON {on}
-        WHERE {differences} {only}) GROUP BY pers_n)"""
+    exact = " AND ".join(f"NOT ({_against(column, search.spelling)})" for column in search.doubts) or "TRUE"
+    return f"""CREATE OR REPLACE TEMP TABLE found AS
+    SELECT f.pers_n, f.one, f.tie, f.insured_n, f.exact, COALESCE(d.yes, FALSE) AS yes
+    FROM (SELECT w.pers_n, i.person AS one, {tie} AS tie, i.n AS insured_n, {exact} AS exact,
+        CASE WHEN NOT ({exact}) OR {step.doubt} THEN {search.spelling.pair("w", "i")} END AS pair
+      FROM (SELECT * FROM who ANTI JOIN met USING (pers_n) {live}) w JOIN {insured} i ON {on}
+      WHERE {alike} {only}) f
+    LEFT JOIN decided d ON d.pair = f.pair WHERE d.yes IS DISTINCT FROM FALSE"""
+
+
+def _equal(theirs: str, ours: str, spelling: Spelling) -> str:
+    if theirs in NAMES:
+        return f"{spelling.name(f'i.{theirs}')} = {spelling.name(f'w.{ours}')}"
+    if theirs == "snils":
+        return f"translate(i.snils, '- ', '') = w.{ours}"
+    # Equal, or both absent: a policy without a series has none in the register either.
+    return f"COALESCE(i.spolis, '') = COALESCE(w.{ours}, '')" if theirs == "spolis" else f"i.{theirs} = w.{ours}"
+
+
+def _against(column: str, spelling: Spelling) -> str:
+    """SQL: the register says something else; what it does not know does not count."""
+    known = "" if column in NAMES else f"i.{column} IS NOT NULL AND "
+    return f"{known}{differs(column, 'w', 'i', spelling)}"
+
+
+def _met_sql(step: Step, search: Search) -> str:
+    """More than one person found is ambiguous unless a decision or ``ties`` decides.
+
+    A step of doubt meets only whom a person has accepted; the others wait in ``doubt``, unless too many fit.
+    """
+    grouped = """SELECT pers_n, min(one) AS a, max(one) AS b, min(one) FILTER (tie) AS ta, max(one) FILTER (tie) AS tb,
+      min(one) FILTER (yes) AS ya, max(one) FILTER (yes) AS yb, bool_or(exact) AS exact,
+      arg_min(insured_n, (NOT yes, NOT tie, NOT exact, insured_n)) AS insured_n FROM found GROUP BY pers_n"""
+    chosen = "CASE WHEN ya = yb THEN ya WHEN a = b THEN a WHEN ta = tb THEN ta END"
+    name = step.name.replace("'", "''")
+    if step.doubt:
+        return f"""INSERT INTO met SELECT pers_n, '{DECIDED}', FALSE, ya, FALSE, insured_n, TRUE, NULL
+        FROM ({grouped}) WHERE ya = yb;
+        INSERT INTO doubt SELECT f.pers_n, '{name}', f.one, min(f.insured_n)
+        FROM (SELECT f.* FROM found f ANTI JOIN met USING (pers_n)) f
+        ANTI JOIN doubt d ON d.pers_n = f.pers_n AND d.one = f.one
+        GROUP BY f.pers_n, f.one QUALIFY count(*) OVER (PARTITION BY f.pers_n) <= {search.most}"""
+    return f"""INSERT INTO met SELECT pers_n, CASE WHEN ya = yb THEN '{DECIDED}' ELSE '{name}' END, {step.by_number},
+      {chosen}, {chosen} IS NULL, insured_n, exact OR COALESCE(ya = yb, FALSE), NULL FROM ({grouped})"""
+
+
+def _listed_sql(step: Step, insured: str) -> str:
+    """Whose policy is in force by the list while the register of the insured knows neither person nor policy."""
+    return f"""INSERT INTO met SELECT w.pers_n, '{step.name.replace("'", "''")}', TRUE, NULL, FALSE, NULL, TRUE, l.smo
+    FROM (SELECT * FROM who ANTI JOIN met USING (pers_n)) w JOIN listed l ON l.key = w.key
+    ANTI JOIN doubt d ON d.pers_n = w.pers_n
+    ANTI JOIN (SELECT key FROM stop WHERE gone) s ON s.key = w.key
+    ANTI JOIN {insured} i ON i.npolis = w.npolis ANTI JOIN {insured} e ON e.enp = w.npolis"""
 
 
 def _periods(con: duckdb.DuckDBPyConnection, insured: str) -> None:
     """All periods of every person found: an old policy may have been replaced by the day of care."""
     listed = ", ".join(f"i.{name}" for name in INSURED_COLUMNS)
     con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE period_of AS SELECT m.pers_n, {listed}
+        f"""CREATE OR REPLACE TEMP TABLE period_of AS SELECT m.pers_n, {listed},
+          CASE WHEN i.vpolis = '3' THEN concat('3|', COALESCE(i.enp, i.npolis))
+            ELSE {policies.key("i.vpolis", "i.spolis", "i.npolis")} END AS key, FALSE AS made
         FROM {insured} i JOIN (SELECT pers_n, one FROM met WHERE one IS NOT NULL) m ON i.person = m.one"""
     )
-
-
-def _answer(con: duckdb.DuckDBPyConnection, search: Search) -> None:
-    """One row per account: the period that covers its day, else the nearest; the latest of several."""
-    spelling = search.spelling
-    differs = " OR ".join(_differs(column, "w", "i", spelling) for column in (*_NAMES, "dr", "w"))
-    shown = "CASE WHEN i.vpolis = '3' THEN COALESCE(i.enp, i.npolis) ELSE i.npolis END"
-    con.execute(create_table("ident", IDENT))
-    con.execute(
-        f"""INSERT INTO ident BY NAME
-        SELECT a.z_sl_n, a.pers_n, m.step, i.n AS insured_n, i.smo,
-          CASE WHEN i.n IS NOT NULL THEN COALESCE(p.code, fund.code) END AS payer,
-          i.n IS NOT NULL AS found, COALESCE(m.ambiguous, FALSE) AS ambiguous,
-          COALESCE(i.covers, FALSE) AS in_force,
-          {shown} AS npolis_right, CASE WHEN i.vpolis <> '3' THEN i.spolis END AS spolis_right,
-          i.vpolis AS vpolis_right,
-          i.date_from AS begin_right, i.date_to AS end_right,
-          i.fam AS fam_right, i.im AS im_right, i.ot AS ot_right, i.dr AS dr_right, i.w AS w_right,
-          i.n IS NOT NULL AND ({differs}) AS person_differs,
-          i.n IS NOT NULL AND (w.vpolis IS DISTINCT FROM i.vpolis OR w.npolis IS DISTINCT FROM {shown}
-            OR (i.vpolis = '1' AND COALESCE(w.spolis, '') <> COALESCE(i.spolis, ''))) AS policy_differs
-        FROM (SELECT n AS z_sl_n, pers_n, {search.day} AS day FROM z_sl) a
-        LEFT JOIN met m ON m.pers_n = a.pers_n
-        LEFT JOIN who w ON w.pers_n = a.pers_n
-        LEFT JOIN ({_chosen(search.day)}) i ON i.z_sl_n = a.z_sl_n
-        LEFT JOIN book_payers p ON p.smo = i.smo AND a.day >= p.live_from AND a.day <= p.live_to
-        LEFT JOIN (SELECT code, live_from, live_to FROM book_payers WHERE kind = 'fund') fund
-          ON a.day >= fund.live_from AND a.day <= fund.live_to"""
-    )
-
-
-def _chosen(day: str) -> str:
-    covers = f"COALESCE(z.{day} >= r.date_from AND z.{day} <= COALESCE(r.date_to, {LAST_DAY}), FALSE)"
-    after = f"z.{day} - COALESCE(r.date_to, {LAST_DAY})"
-    gap = f"CASE WHEN z.{day} < r.date_from THEN r.date_from - z.{day} ELSE {after} END"
-    return f"""SELECT z.n AS z_sl_n, r.*, {covers} AS covers FROM z_sl z JOIN period_of r ON r.pers_n = z.pers_n
-    QUALIFY row_number() OVER (PARTITION BY z.n ORDER BY CASE WHEN {covers} THEN 0 ELSE 1 END,
-      CASE WHEN {covers} THEN 0 ELSE {gap} END, r.date_from DESC, r.n) = 1"""

@@ -40,6 +40,12 @@ class Spelling:
         """SQL: the person as UBIGINT, for the register of the insured: small and quick to join."""
         return f"md5_number_lower({self.joined(fam, im, ot, dr)})"
 
+    def pair(self, asked: str, insured: str) -> str:
+        """SQL: a person of a register and one of the insured as one hash: neither can be told from it."""
+        names = ", '|', ".join(self.name(f"{asked}.{column}") for column in ("fam", "im", "ot"))
+        more = f"COALESCE(CAST({asked}.dr AS VARCHAR), ''), '|', COALESCE({asked}.w, '')"
+        return f"sha256(concat({names}, '|', {more}, '||', {insured}.person))"
+
     def differs(self, left: str, right: str) -> str:
         """SQL: two names are not one; most are told equal without the costly spelling."""
         same = f"upper({left}) = upper({right})"

@@ -62,6 +62,13 @@ IDENT: dict[str, str] = {
     "w_right": "VARCHAR",
     "person_differs": "BOOLEAN",
     "policy_differs": "BOOLEAN",
+    "differs": "VARCHAR",
+    "vector": "VARCHAR",
+    "cancelled": "BOOLEAN",
+    "cancelled_on": "DATE",
+    "listed": "BOOLEAN",
+    "doubt": "BOOLEAN",
+    "paid_on": "DATE",
 }
 FACTS: dict[str, str] = {
     "ogrn_mo": "VARCHAR",

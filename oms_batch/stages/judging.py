@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
+from oms_batch.desk import defects as defect_book
 from oms_batch.errors import Fault, Problem, Refusal, SetupError
 from oms_batch.exchange import Hop, Profile
 from oms_batch.i18n import _, pick
@@ -44,7 +45,7 @@ def judge(bench: Bench, line: Hop, payer: str = "") -> Judged:
         editions |= caps.load(con, profile.rules, profile.id)
         facts_view.load_facts(con, order.facts, bench.named.register, lost_states(profile))
     with bench.timed("identify"):
-        known = identify.identify(con, order.options.get("insured"), profile)
+        known = identify.identify(con, order.options.get("insured"), profile, order.options.get("decided", ""))
         if line.identifies and not known and not order.options.get("without_insured"):
             raise SetupError(_("there is no register of the insured; bring it in: oms-batch insured import FILE"))
         engine.seal(con, folders=[order.scratch])
@@ -97,13 +98,13 @@ def texts_of(bench: Bench, book: rulebook.Rulebook) -> Texts:
     ).fetchall():
         defects.setdefault(key, []).append((since, until, number, kod))
     grounds = {
-        row[0]: RuleText(*row)
-        for row in bench.con.execute(
-            "SELECT kod, name, name_en, advice, advice_en FROM book_defects WHERE key LIKE 'f014_%' ORDER BY valid_from"
-        ).fetchall()
+        row["kod"]: RuleText(row["kod"], row["name"], row["name_en"], row["advice"], row["advice_en"])
+        for row in defect_book.rows(bench.profile.rules)
+        if row["key"].startswith(defect_book.EXPERTS)
     }
     search = bench.profile.rules.toml(f"{bench.profile.id}/identification.toml")
-    steps = {row["name"]: search["told"].format(step=row["title"]) for row in search["step"]}
+    found_by = [*search["step"], {"name": identify.DECIDED, **search.get("doubt", {"title": ""})}]
+    steps = {row["name"]: search["told"].format(step=row["title"]) for row in found_by}
     return Texts(rules, defects, grounds, steps)
 
 
