@@ -65,10 +65,10 @@ def load_for(con: duckdb.DuckDBPyConnection, rules: RuleData, rulebook: Rulebook
     if rulebook.params:
         con.executemany("INSERT INTO param VALUES (?, ?)", [list(pair) for pair in rulebook.params])
     checked: set[tuple[str, tuple[str, ...]]] = set()
-    for rule in rulebook.rules:
+    for rule in rulebook.asked():
         for one in rule.lookup:
             use = (one.book, tuple(sorted(one.on)))
-            if use in checked or rule.status == "retired":
+            if use in checked:
                 continue
             checked.add(use)
             book = read_book(rules, rulebook.profile, one.book)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,13 @@ class Rulebook:
     @property
     def books(self) -> frozenset[str]:
         """Names of the reference books that judging with this rulebook needs."""
-        return ALWAYS_BOOKS.union(*(rule.books() for rule in self.rules if rule.status != "retired"))
+        return ALWAYS_BOOKS.union(*(rule.books() for rule in self.asked()))
+
+    def asked(self) -> Iterator[Rule]:
+        """The rules that work: neither retired nor speaking of what this layout has not."""
+        for rule in self.rules:
+            if rule.status != "retired" and (rule.mandatory or not self.tables.lacks(rule.on, rule.parts())):
+                yield rule
 
 
 def load(rules: RuleData, sets: Sequence[str], profile: str = "") -> Rulebook:
