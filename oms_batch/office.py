@@ -17,12 +17,13 @@ from functools import partial
 from typing import Any
 
 from oms_batch import clock, foreign, requests
-from oms_batch.desk import build, corrections, dbf_again, explain, invoice, refused, resubmit, sums
+from oms_batch.desk import build, corrections, dbf_again, defects, explain, invoice, refused, resubmit, sums
 from oms_batch.desk.wire import kopecks, load_wire
 from oms_batch.errors import Problem, Refusal, WrongState
 from oms_batch.exchange import MO, ROLES, Hop
 from oms_batch.i18n import _
 from oms_batch.intake import names
+from oms_batch.judge.whole import rules_of
 from oms_batch.model import NamedFile
 from oms_batch.site import Site
 from oms_batch.stages import billed_again, fragments
@@ -38,7 +39,7 @@ def _refused_states(site: Site) -> list[str]:
 def refused_list(site: Site, **only: Any) -> list[refused.RefusedRow]:
     """Refused accounts of all months with their explanation; ``only``: filters of ``ledger.refused``."""
     rows = ledger.refused(site.ledger, _refused_states(site), **{key: value for key, value in only.items() if value})
-    return refused.refused_rows(site.profile, rows, clock.today())
+    return refused.refused_rows(site.profile, rows, clock.today(), rules_of(site.profile) if rows else None)
 
 
 def one_refused(site: Site, account: str) -> dict[str, Any]:
@@ -376,7 +377,7 @@ def _decision(site: Site, row: dict[str, str]) -> dict[str, Any]:
     account, day = accepted[-1], date.fromisoformat(row["act_date"])
     # the receiver knows a defect by the day of the care: a code of another time would get the whole answer refused
     care = date.fromisoformat(account["date_z_2"]) if account["date_z_2"] else day
-    books = [one for one in explain.defect_rows(site.rules, row["kod"], care) if one["kod"]]
+    books = [one for one in defects.find(site.rules, row["kod"], care) if one["kod"]]
     if not books:
         raise WrongState("DEFECT_CODE")
     return {

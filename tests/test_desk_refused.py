@@ -190,11 +190,12 @@ def test_a_life_is_told_in_order(profile: Profile) -> None:
         "Put on the list for the next register as primary",
         "Lives on as account K7b of register 1027600000108-760401001-202612-1",
     ]
+    texts = profile.rules.toml("common/defect_texts.toml")["topic"]["field_wrong"]
     assert english[2].detail == (
         "File F6X.7z",
         "1234.50 roubles withheld",
         "Cause 1.4.4: A field is filled in wrongly",
-        "What to do: Correct the value from the medical record and put the account into the next register.",
+        "What to do: " + texts["advice_en"],
     )
     assert events[1].day == "01.12.2026" and english[1].day == "2026-12-01"
     assert events[2].what == "Отклонён СМО на 1 этапе"

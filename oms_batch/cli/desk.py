@@ -9,7 +9,7 @@ import click
 from oms_batch import clock, office
 from oms_batch.cli.common import DONE, FOUND, command, json_wanted, opened, who
 from oms_batch.cli.texts import Period, argument, clean, option, print_json, print_table
-from oms_batch.desk.explain import Explanation, as_lines, explain
+from oms_batch.desk.explain import Explanation, as_lines, explain, labels
 from oms_batch.desk.refused import RefusedRow
 from oms_batch.desk.resubmit import kind_title
 from oms_batch.desk.story import heading, story
@@ -17,6 +17,7 @@ from oms_batch.desk.sums import sums_xlsx
 from oms_batch.errors import Problem, WrongState
 from oms_batch.exchange import load_profile
 from oms_batch.i18n import N_, _, pick
+from oms_batch.judge.whole import rules_of
 from oms_batch.model import roubles
 from oms_batch.problems import problem_row
 from oms_batch.site import Site, locked
@@ -173,7 +174,7 @@ def why(account: str) -> int:
         found = ledger.life(site.ledger, account)
         if not found:
             raise WrongState("ACC_UNKNOWN", account)
-        stories = [(one, story(site.profile, one)) for one in found]
+        stories = [(one, story(site.profile, one, rules_of(site.profile))) for one in found]
     if json_wanted():
         print_json(
             [
@@ -203,10 +204,7 @@ def why(account: str) -> int:
 def explain_code(code: str) -> int:
     with opened(optional=True) as site:
         profile = site.profile if site else load_profile()
-    found = explain(profile, code)
-    if not found:
-        raise WrongState("CODE_UNKNOWN", code)
-    tell_explanations(found)
+    tell_explanations(explain(profile, code, rules=rules_of(profile)))
     return DONE
 
 
@@ -215,20 +213,10 @@ def tell_explanations(found: Sequence[Explanation]) -> None:
     if json_wanted():
         print_json([{name: getattr(one, name) for name in one.__slots__} for one in found])
         return
-    labels = {
-        "means": _("What it means"),
-        "advice": _("What to do"),
-        "basis": _("Basis"),
-        "official": _("Official checks"),
-        "defect": _("Defect"),
-        "resubmit": _("May be billed again"),
-        "valid": _("In force"),
-        "yes": _("yes"),
-        "no": _("no"),
-    }
+    names = labels()
     for one in found:
         click.echo(clean(f"{one.code}: {one.title}"))
-        for label, text in as_lines(one, labels):
+        for label, text in as_lines(one, names):
             click.echo(f"  {label}: {clean(text)}")
 
 

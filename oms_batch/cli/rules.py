@@ -14,6 +14,7 @@ from oms_batch.exchange import Profile, load_profile
 from oms_batch.i18n import N_, _, pick
 from oms_batch.judge import proof, rulebook
 from oms_batch.judge.structure_proof import prove_structure
+from oms_batch.judge.whole import rules_of
 
 
 class _Places(dict[str, str]):
@@ -121,7 +122,8 @@ def _stages(profile: Profile) -> int:
 @argument("code")
 @_dialect
 def rules_explain(code: str, profile: str) -> int:
-    found = [one for one in explain(_profile(profile), code) if one.kind == "rule"]
+    chosen = _profile(profile)
+    found = [one for one in explain(chosen, code, rules=rules_of(chosen)) if one.kind == "rule"]
     if not found:
         raise WrongState("CODE_UNKNOWN", code)
     tell_explanations(found)

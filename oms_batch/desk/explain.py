@@ -3,24 +3,75 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 
+from oms_batch.desk import defects
+from oms_batch.desk.defects import find as defect_rows
 from oms_batch.errors import WrongState
 from oms_batch.exchange import Profile
-from oms_batch.i18n import pick
+from oms_batch.i18n import _, pick
 from oms_batch.ruledata import RuleData
 
-DEFECTS = "common/books/defects.csv"
+DEFECTS = defects.BOOK
 PROBLEMS = "common/problems.toml"
 STRUCTURE = "common/structure"
+SHOWN = 4  # values of an example that are told
+
+
+class Example(Protocol):
+    """What differs from a right document in an example of a rule."""
+
+    @property
+    def rows(self) -> Mapping[str, Any]: ...
+    @property
+    def empty(self) -> tuple[str, ...]: ...
+    @property
+    def why(self) -> str: ...
+
+
+class Described(Protocol):
+    """What is told of a rule of a rulebook."""
+
+    @property
+    def code(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def title_en(self) -> str: ...
+    @property
+    def advice(self) -> str: ...
+    @property
+    def advice_en(self) -> str: ...
+    @property
+    def basis(self) -> str: ...
+    @property
+    def official(self) -> tuple[str, ...]: ...
+    @property
+    def severity(self) -> str: ...
+    @property
+    def defect(self) -> str: ...
+    @property
+    def valid_from(self) -> date: ...
+    @property
+    def valid_to(self) -> date | None: ...
+    @property
+    def file(self) -> str: ...
+    @property
+    def passes(self) -> Sequence[Example]: ...
+    @property
+    def fails(self) -> Sequence[Example]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything known about one code, in the language in force. ``resubmit`` is ``None`` where it makes no sense."""
+    """Everything known about one code, in the language in force. ``resubmit`` is ``None`` where it makes no sense.
+
+    Of a defect also: ``kod`` (F014) and ``osn`` (ground), ``not_paid`` and ``fine`` (К_НО, К_ШТ; empty where the book
+    has none), ``who`` puts it right, ``again`` in words, ``found_by`` which control, ``same``: other codes of it.
+    """
 
     kind: str  # rule | defect | problem
     code: str
@@ -35,43 +86,42 @@ class Explanation:
     valid_from: str = ""
     valid_to: str = ""
     source: str = ""
+    wrong: str = ""
+    right: str = ""
+    kod: str = ""
+    osn: str = ""
+    not_paid: str = ""
+    fine: str = ""
+    who: tuple[str, ...] = ()
+    again: str = ""
+    found_by: str = ""
+    same: tuple[str, ...] = ()
 
 
-def explain(profile: Profile, code: str, day: date | None = None) -> list[Explanation]:
+def explain(
+    profile: Profile, code: str, day: date | None = None, rules: Iterable[Described] | None = None
+) -> list[Explanation]:
     """All that carries this code: rules by code or official number, defects by key, F014 code or ground, problems.
 
-    A rule is followed by its defect. ``day``: only what was in force then. ``WrongState("CODE_UNKNOWN")`` names
-    near codes.
+    A rule is followed by its defect. ``day``: only what was in force then. ``rules``: those of a loaded rulebook, with
+    their examples; without them the files are read as they stand. ``WrongState("CODE_UNKNOWN")`` names near codes.
     """
     wanted = code.strip().casefold()
     found: list[Explanation] = []
-    for one in _rules(profile):
+    known = list(_rules(profile) if rules is None else map(of_rule, rules))
+    for one in known:
         if wanted in (one.code.casefold(), *(number.casefold() for number in one.official)):
             found.append(one)
-            found += [_defect(row) for row in defect_rows(profile.rules, one.defect, day)] if one.defect else []
-    found += [_defect(row) for row in defect_rows(profile.rules, wanted, day)]
-    found += [one for one in _problems(profile.rules) if one.code.casefold() == wanted]
+            found += [
+                of_defect(profile.rules, row) for row in defect_rows(profile.rules, one.defect, day) if one.defect
+            ]
+    found += [of_defect(profile.rules, row) for row in defect_rows(profile.rules, wanted, day)]
+    found += [one for one in problems(profile.rules) if one.code.casefold() == wanted]
     if day is not None:
-        found = [one for one in found if _in_force(one.valid_from, one.valid_to, day)]
+        found = [one for one in found if defects.in_force(_days(one), day)]
     if not found:
-        raise WrongState("CODE_UNKNOWN", ", ".join(_near(profile, code)))
+        raise WrongState("CODE_UNKNOWN", ", ".join(_near(profile, code, known)))
     return list(dict.fromkeys(found))
-
-
-def defect_rows(rules: RuleData, code: str, day: date | None = None) -> list[dict[str, str]]:
-    """Rows of book defects with this key, F014 code or ground (``5.1.4``, ``1.4.4.``), in force on ``day``.
-
-    Rows of the same F014 code that only repeat it for experts (``f014_…``) are left out when others are there.
-    """
-    wanted = code.strip().casefold().rstrip(".")
-    rows = [
-        row for row in rules.table(DEFECTS) if wanted in (row["key"].casefold(), row["kod"], row["osn"].rstrip("."))
-    ]
-    if day is not None:
-        rows = [row for row in rows if _in_force(row["valid_from"], row["valid_to"], day)]
-    exact = [row for row in rows if row["key"].casefold() == wanted]
-    plain = [row for row in rows if not row["key"].startswith("f014_")]
-    return exact or plain or rows
 
 
 def defect_of(rules: RuleData, move: Mapping[str, Any], key: str = "") -> dict[str, str] | None:
@@ -86,51 +136,146 @@ def defect_of(rules: RuleData, move: Mapping[str, Any], key: str = "") -> dict[s
         if code := str(move.get(name) or ""):
             rows = defect_rows(rules, code, when) or defect_rows(rules, code)
             if rows:
-                return next((row for row in rows if row["key"] == key), None) or _joined(rows)
+                return next((row for row in rows if row["key"] == key), None) or defects.joined(rows)
     return None
 
 
-def _joined(rows: list[dict[str, str]]) -> dict[str, str]:
-    """Rows of one ground as one row: each text once."""
-    found = dict(rows[0])
-    for name, between in (("name", " / "), ("explain", " "), ("advice", " ")):
-        for column in (name, f"{name}_en"):
-            found[column] = between.join(dict.fromkeys(row[column] for row in rows if row[column]))
-    found["resubmit"] = max(row["resubmit"] for row in rows)
-    return found
+def rule_titles(profile: Profile, rules: Iterable[Described] | None = None) -> dict[str, Explanation]:
+    """Rule code, or the official number by which another party names the check → its explanation; the first wins.
 
-
-def rule_titles(profile: Profile) -> dict[str, Explanation]:
-    """Rule code, or the official number by which another party names the check → its explanation; the first wins."""
+    ``rules``: those of a loaded rulebook; without them lines whose texts are built have none.
+    """
     found: dict[str, Explanation] = {}
-    rules = list(_rules(profile))
-    for one in rules:
+    known = list(_rules(profile) if rules is None else map(of_rule, rules))
+    for one in known:
         found.setdefault(one.code, one)
-    for one in rules:
+    for one in known:
         for number in one.official:
             found.setdefault(number, one)
     return found
 
 
-def as_lines(one: Explanation, labels: Mapping[str, str]) -> list[tuple[str, str]]:
-    """(label, text) pairs of an explanation, without those that are empty; ``labels`` by field name."""
-    values: dict[str, str] = {
-        "means": one.means,
-        "advice": one.advice,
-        "resubmit": "" if one.resubmit is None else labels["yes"] if one.resubmit else labels["no"],
-        "defect": one.defect if one.kind == "rule" else "",
-        "basis": one.basis,
-        "official": ", ".join(one.official),
-        "valid": " — ".join(filter(None, (one.valid_from, one.valid_to))),
+def labels() -> dict[str, str]:
+    """What the fields of an explanation are called, in the order in which they are told."""
+    return {
+        "means": _("What it means"),
+        "advice": _("What to do"),
+        "who": _("Who puts it right"),
+        "again": _("May be billed again"),
+        "wrong": _("Wrong"),
+        "right": _("Right"),
+        "found_by": _("Found by"),
+        "not_paid": _("Share not paid (K_NO)"),
+        "fine": _("Fine (K_SHT)"),
+        "defect": _("Defect"),
+        "same": _("Other codes of the same fault"),
+        "basis": _("Basis"),
+        "official": _("Official checks"),
+        "valid": _("In force"),
     }
-    return [(labels[name], text) for name, text in values.items() if text]
+
+
+def as_lines(one: Explanation, names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(label, text) pairs of an explanation, without those that are empty; ``names``: labels by field."""
+    told = {
+        **{name: str(getattr(one, name)) for name in names if name in Explanation.__slots__},
+        "who": ", ".join(one.who),
+        "official": ", ".join(one.official),
+        "same": ", ".join(one.same),
+        "valid": days_text(one),
+    }
+    return [(label, told[name]) for name, label in names.items() if told.get(name)]
+
+
+def days_text(one: Explanation) -> str:
+    """From when to when; the first day of all is no day."""
+    since = "" if one.valid_from == date.min.isoformat() else one.valid_from
+    if since and one.valid_to:
+        return f"{since} — {one.valid_to}"
+    return (
+        _("from {day}").format(day=since) if since else _("to {day}").format(day=one.valid_to) if one.valid_to else ""
+    )
+
+
+def of_rule(rule: Described) -> Explanation:
+    """A rule of a rulebook, with a wrong and a right example."""
+    return Explanation(
+        "rule",
+        rule.code,
+        pick(rule.title, rule.title_en),
+        "",
+        pick(rule.advice, rule.advice_en),
+        rule.basis,
+        tuple(rule.official),
+        rule.severity,
+        rule.defect,
+        valid_from=rule.valid_from.isoformat(),
+        valid_to=rule.valid_to.isoformat() if rule.valid_to else "",
+        source=rule.file,
+        wrong=example_text(rule.fails),
+        right=example_text(rule.passes),
+    )
+
+
+def example_text(examples: Sequence[Example]) -> str:
+    """The values that the first example states, and why it is there; nothing stated: the reason alone."""
+    if not examples:
+        return ""
+    one = examples[0]
+    said: list[str] = []
+    for table, rows in one.rows.items():
+        for row in [rows] if isinstance(rows, Mapping) else rows:
+            said += [f"{table}.{name} = {value}" for name, value in row.items() if name != "up"]
+    values = [f"{name} = {_('(empty)')}" for name in one.empty] + said
+    shown = "; ".join(values[:SHOWN]) + (" …" if len(values) > SHOWN else "")
+    # a line of fields.csv says its one value, and its reason is that value again
+    told = "" if len(values) == 1 and ": " in one.why and not one.why.partition(": ")[0].count(" ") else one.why
+    return f"{told} ({shown})" if told and shown else told or shown
+
+
+def of_defect(rules: RuleData, row: Mapping[str, str]) -> Explanation:
+    """A row of book defects, with its texts."""
+    return Explanation(
+        "defect",
+        f"{row['osn']} ({row['kod']})",
+        _text(row, "name"),
+        _text(row, "explain"),
+        _text(row, "advice"),
+        basis=defects.legal(rules, row),
+        defect=row["key"],
+        resubmit=row["resubmit"] == "1",
+        valid_from=row["valid_from"],
+        valid_to=row["valid_to"],
+        source=DEFECTS,
+        wrong=_text(row, "wrong"),
+        right=_text(row, "right"),
+        kod=row["kod"],
+        osn=row["osn"].rstrip("."),
+        not_paid=row["k_no"],
+        fine=row["k_sh"],
+        who=defects.people(rules, row.get("topic", "")),
+        again=defects.again(rules, row),
+        found_by=defects.found_by(rules, row),
+        same=defects.same(rules, row),
+    )
+
+
+def problems(rules: RuleData) -> Iterator[Explanation]:
+    """What may be wrong with a file as a whole."""
+    if rules.exists(PROBLEMS):
+        for code, row in rules.toml(PROBLEMS).items():
+            if isinstance(row, dict):
+                yield Explanation(
+                    "problem", code, _text(row, "title"), _text(row, "text"), _text(row, "advice"), source=PROBLEMS
+                )
 
 
 def _rules(profile: Profile) -> Iterator[Explanation]:
     sets = [name for line in (*profile.hops, *profile.sends) for name in line.rules]
     for folder in dict.fromkeys((STRUCTURE, *sets)):
         for file in profile.rules.list(folder, ".toml"):
-            yield _rule(profile.rules.toml(file), file)
+            if "code" in (row := profile.rules.toml(file)):
+                yield _rule(row, file)
         lines = f"{folder}/fields.csv"
         if profile.rules.exists(lines):
             for row in profile.rules.table(lines):
@@ -155,41 +300,16 @@ def _rule(row: Mapping[str, Any], source: str) -> Explanation:
     )
 
 
-def _defect(row: Mapping[str, str]) -> Explanation:
-    return Explanation(
-        "defect",
-        f"{row['osn']} ({row['kod']})",
-        _text(row, "name"),
-        _text(row, "explain"),
-        _text(row, "advice"),
-        basis="F014",
-        defect=row["key"],
-        resubmit=row["resubmit"] == "1",
-        valid_from=row["valid_from"],
-        valid_to=row["valid_to"],
-        source=DEFECTS,
-    )
-
-
-def _problems(rules: RuleData) -> Iterator[Explanation]:
-    if rules.exists(PROBLEMS):
-        for code, row in rules.toml(PROBLEMS).items():
-            if isinstance(row, dict):
-                yield Explanation(
-                    "problem", code, _text(row, "title"), _text(row, "text"), _text(row, "advice"), source=PROBLEMS
-                )
-
-
 def _text(row: Mapping[str, Any], name: str) -> str:
     return pick(str(row.get(name, "")), str(row.get(f"{name}_en", "")))
 
 
-def _in_force(start: str, end: str, day: date) -> bool:
-    return (not start or date.fromisoformat(start) <= day) and (not end or day <= date.fromisoformat(end))
+def _days(one: Explanation) -> dict[str, str]:
+    return {"valid_from": one.valid_from, "valid_to": one.valid_to}
 
 
-def _near(profile: Profile, code: str) -> list[str]:
-    known = {one.code for one in (*_rules(profile), *_problems(profile.rules))}
+def _near(profile: Profile, code: str, rules: Iterable[Explanation]) -> list[str]:
+    known = {one.code for one in (*rules, *problems(profile.rules))}
     for row in profile.rules.table(DEFECTS):
         known |= {row["key"], row["osn"], row["kod"]}
     return difflib.get_close_matches(code.strip(), sorted(known), 5, 0.6)

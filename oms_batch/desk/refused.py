@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal
 
-from oms_batch.desk.explain import Explanation, defect_of, rule_titles
+from oms_batch.desk.explain import Described, Explanation, defect_of, rule_titles
 from oms_batch.desk.resubmit import kind, may_resubmit, resubmit_until
 from oms_batch.exchange import Profile
 from oms_batch.i18n import pick
@@ -46,13 +46,15 @@ class RefusedRow:
         return asdict(self)
 
 
-def refused_rows(profile: Profile, accounts: Iterable[Mapping[str, Any]], today: date) -> list[RefusedRow]:
+def refused_rows(
+    profile: Profile, accounts: Iterable[Mapping[str, Any]], today: date, known: Iterable[Described] | None = None
+) -> list[RefusedRow]:
     """Rows for ``refused``, from accounts of the ledger with the move that refused each.
 
     Columns of an account: ``register period payer state idcase xkey usl_ok sumv withheld desk date_z_2``; of the
-    move: ``defect kod rule at``.
+    move: ``defect kod rule at``. ``known``: the rules of a loaded rulebook, whose texts are told.
     """
-    rules = rule_titles(profile)
+    rules = rule_titles(profile, known)
     states = profile.rules.toml(f"{profile.id}/desk.toml")["states"]
     defects: dict[tuple[str, ...], dict[str, str] | None] = {}
     rows = []

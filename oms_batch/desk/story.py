@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from oms_batch import textform
-from oms_batch.desk.explain import Explanation, defect_of, rule_titles
+from oms_batch.desk.explain import Described, Explanation, defect_of, rule_titles
 from oms_batch.desk.refused import state_title
 from oms_batch.exchange import Profile
 from oms_batch.i18n import _, language, pick
@@ -24,15 +24,16 @@ class Event:
     detail: tuple[str, ...] = ()
 
 
-def story(profile: Profile, account: Mapping[str, Any]) -> list[Event]:
+def story(profile: Profile, account: Mapping[str, Any], known: Iterable[Described] | None = None) -> list[Event]:
     """The events of one account in order of time, from what the ledger knows of it.
 
     ``account``: its columns with ``register``, ``moves`` (``stage to_state withheld defect kod rule at file``),
     ``corrections`` (``field who why at``), ``resubmission`` (``kind at who``) or ``None``, ``successor`` and
     ``predecessor`` as (register, xkey) or ``None``, ``decisions`` (``kod withheld act_no act_date``).
+    ``known``: the rules of a loaded rulebook.
     """
     desk = profile.rules.toml(f"{profile.id}/desk.toml")
-    rules = rule_titles(profile)
+    rules = rule_titles(profile, known)
     events: list[tuple[str, int, Event]] = []
     if account.get("predecessor"):
         register, xkey = account["predecessor"]
