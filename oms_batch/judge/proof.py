@@ -101,7 +101,8 @@ def prove(con: duckdb.DuckDBPyConnection, rule: Rule, rulebook: Rulebook, bases:
     if rule.set_name.split("/")[0] == COMMON and bases.partial:
         if rulebook.tables.lacks(rule.on, rule.parts()):
             return []
-        spoken = frozenset(rule.parts().names | rule.parts().tables)
+        # what a rule takes from `here` stands in the tables wherever the layout keeps it, or nowhere
+        spoken = rule.parts().tables if "here" in rule.needs else rule.parts().names | rule.parts().tables
         cases = [replace(case, rows=known(case.rows, rulebook.tables, spoken)) for case in cases]
     examples = (*rule.passes, *rule.fails)
     alone = bool(rule.select) or rule.on == REGISTER or rule.parts().subquery or any(map(_own_register, examples))
@@ -171,7 +172,7 @@ def _try_cases(
     """Load the cases as accounts side by side and run the rule: findings per case, cases left undecided."""
     tables = rulebook.tables
     parts = rule.parts()
-    all_told = parts.star or "over_cap" in rule.needs  # caps look at more than the rule's SQL says
+    all_told = parts.star or "here" in rule.needs  # it shows more of the tables than the rule's SQL says
     named = None if all_told else parts.names | _ALWAYS | {rule.element.split(".")[-1]}
     used = {REGISTER, PERSON, ACCOUNT, *tables.chain(rule.on), *parts.tables, *rule.needs}
     filled: Document = {}
