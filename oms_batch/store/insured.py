@@ -6,18 +6,18 @@ is brought in unless ``skip_bad``. The file is written beside and renamed, so re
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import duckdb
 import pyarrow as pa
-from pyarrow import csv as pacsv
 
+from oms_batch import clock
 from oms_batch.errors import WrongState
-from oms_batch.store import fsio
+from oms_batch.store import fsio, table_texts
+from oms_batch.store.table_texts import csv_batches, day, heads_of, pour, row_batches
 
 COLUMNS = ("enp", "vpolis", "spolis", "npolis", "fam", "im", "ot", "dr", "w", "snils", "smo", "date_from", "date_to")
 # Other heads under which the same columns come.
@@ -38,7 +38,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 }
 NEEDED = ("vpolis", "npolis", "fam", "im", "dr", "smo", "date_from")
 TOLD = 100
-_BATCH = 100_000
+REGISTER = "register"
+_heads = heads_of(ALIASES, NEEDED)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,16 @@ class Imported:
     kept: int
     bad: int
     places: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Edition:
+    """One edition of a source (``register``, or a list of policies) that was brought in."""
+
+    source: str
+    edition: str
+    rows: int
+    kept: int
 
 
 @dataclass(frozen=True)
@@ -63,21 +74,32 @@ class Stats:
     smo: Mapping[str, int] = field(default_factory=dict)
 
 
-def import_csv(path: str | Path, source: str | Path, person_key: str, *, skip_bad: bool = False) -> Imported:
+def import_csv(
+    path: str | Path, source: str | Path, person_key: str, *, skip_bad: bool = False, edition: str = ""
+) -> Imported:
     """Bring in a CSV (``;`` or ``,``, utf-8 or windows-1251, a head line) as the insured of the file ``path``.
 
     ``person_key`` is the SQL of a person's key over ``fam im ot dr`` (``judge.person``). ``WrongState`` when the
     head lacks a column or, without ``skip_bad``, when any row is bad; its detail carries places only.
     """
     with fsio.open_read(source) as stream:
-        return _import(path, _csv_batches(stream), person_key, skip_bad)
+        return _import(path, csv_batches(stream, _heads), person_key, skip_bad, _edition(edition))
 
 
 def import_rows(
-    path: str | Path, rows: Iterable[Mapping[str, object]], person_key: str, *, skip_bad: bool = False
+    path: str | Path,
+    rows: Iterable[Mapping[str, object]],
+    person_key: str,
+    *,
+    skip_bad: bool = False,
+    edition: str = "",
 ) -> Imported:
     """The same from rows with any of the known heads as keys (records of a DBF); values are text or dates."""
-    return _import(path, _row_batches(rows), person_key, skip_bad)
+    return _import(path, row_batches(rows, _heads), person_key, skip_bad, _edition(edition))
+
+
+def _edition(day_of_it: str) -> str:
+    return day_of_it or clock.today().isoformat()
 
 
 def stats(path: str | Path) -> Stats:
@@ -99,29 +121,40 @@ def stats(path: str | Path) -> Stats:
     return Stats(rows, persons, open_, str(first or ""), str(last or ""), dict(listed))
 
 
-def _import(path: str | Path, batches: Iterable[pa.Table], person_key: str, skip_bad: bool) -> Imported:
+def _import(path: str | Path, batches: Iterable[pa.Table], person_key: str, skip_bad: bool, edition: str) -> Imported:
+    with rebuilt(path) as con:
+        rows = pour(con, batches, COLUMNS)
+        bad, places = _typed(con)
+        refuse_bad(rows, bad, places, skip_bad)
+        kept = _finish(con, person_key)
+        note_edition(con, REGISTER, edition, rows, kept)
+    return Imported(rows, kept, bad, tuple(places))
+
+
+def refuse_bad(rows: int, bad: int, places: Sequence[tuple[int, str]], skip_bad: bool) -> None:
+    """``WrongState`` for a file without rows or, unless ``skip_bad``, with a bad one; it tells places only."""
+    if (bad and not skip_bad) or not rows:
+        told = ", ".join(f"{row}:{column}" for row, column in places[:10])
+        raise WrongState("INSURED_BAD_ROWS" if rows else "INSURED_EMPTY", f"{bad} of {rows}: {told}")
+
+
+@contextmanager
+def rebuilt(path: str | Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A new database beside ``path`` that takes its place when all went well.
+
+    Tables that the caller has not made are taken over from the old one; an exception leaves the old one alone.
+    """
     part = f"{path}.part"
-    for spare in (part, f"{part}.wal"):
-        if fsio.exists(spare):
-            fsio.unlink(spare)
+    _drop(part)
     con = duckdb.connect(part)
     try:
         con.execute("SET preserve_insertion_order = false")
-        texts = ", ".join(f"{name} VARCHAR" for name in COLUMNS)
-        con.execute(f"CREATE TABLE texts (row_n BIGINT, {texts})")
-        rows = 0
-        for batch in batches:
-            numbers = pa.array(range(rows + 1, rows + batch.num_rows + 1), pa.int64())
-            con.register("batch", batch.append_column("row_n", numbers))
-            con.execute("INSERT INTO texts BY NAME SELECT * FROM batch")
-            con.unregister("batch")
-            rows += batch.num_rows
-        bad, places = _typed(con)
-        if (bad and not skip_bad) or not rows:
-            told = ", ".join(f"{row}:{column}" for row, column in places[:10])
-            raise WrongState("INSURED_BAD_ROWS" if rows else "INSURED_EMPTY", f"{bad} of {rows}: {told}")
-        kept = _finish(con, person_key)
-    except WrongState:
+        yield con
+        if fsio.exists(path):
+            _take_over(con, str(path))
+        con.execute("DROP TABLE IF EXISTS texts")
+        con.execute("CHECKPOINT")
+    except BaseException:
         con.close()
         _drop(part)
         raise
@@ -129,7 +162,57 @@ def _import(path: str | Path, batches: Iterable[pa.Table], person_key: str, skip
     fsio.fsync_path(part)
     fsio.rename(part, path)
     fsio.fsync_dir(Path(path).parent)
-    return Imported(rows, kept, bad, tuple(places))
+
+
+def _take_over(con: duckdb.DuckDBPyConnection, path: str) -> None:
+    con.execute("ATTACH '" + path.replace("'", "''") + "' AS before (READ_ONLY)")
+    have = "SELECT table_name FROM duckdb_tables() WHERE database_name {} 'before' AND NOT temporary"
+    old, new = ({row[0] for row in con.execute(have.format(sign)).fetchall()} for sign in ("=", "<>"))
+    for name in sorted(old - new):
+        con.execute(f'CREATE TABLE "{name}" AS SELECT * FROM before."{name}"')
+    if "brought" in old & new:
+        con.execute("UPDATE brought SET nth = (SELECT max(nth) + 1 FROM before.brought)")
+        con.execute("INSERT INTO brought SELECT * FROM before.brought")
+    con.execute("DETACH before")
+
+
+def note_edition(con: duckdb.DuckDBPyConnection, source: str, edition: str, rows: int, kept: int) -> None:
+    """Remember which edition of a source was brought in."""
+    con.execute(f"CREATE TABLE IF NOT EXISTS brought ({_BROUGHT})")
+    con.execute("INSERT INTO brought VALUES (1, ?, CAST(? AS DATE), ?, ?)", [source, edition, rows, kept])
+
+
+_BROUGHT = "nth BIGINT, source VARCHAR, edition DATE, n_rows BIGINT, kept BIGINT"
+
+
+def editions(path: str | Path) -> list[Edition]:
+    """Every edition that was brought in, in the order in which they came; none where there is no file."""
+    if not fsio.exists(path):
+        return []
+    con = duckdb.connect(str(path), read_only=True)
+    try:
+        if not con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'brought'").fetchall():
+            return []
+        rows = con.execute("SELECT source, CAST(edition AS VARCHAR), n_rows, kept FROM brought ORDER BY nth").fetchall()
+    finally:
+        con.close()
+    return [Edition(*row) for row in rows]
+
+
+def make_empty(con: duckdb.DuckDBPyConnection) -> None:
+    """A register of the insured without anybody, where a home has only lists of policies."""
+    days = ("dr", "date_from", "date_to")
+    columns = ", ".join(f"{name} {'DATE' if name in days else 'VARCHAR'}" for name in COLUMNS)
+    con.execute(f"CREATE TABLE insured (n BIGINT, {columns}, person_key UBIGINT, person VARCHAR)")
+
+
+def has_register(path: str | Path) -> bool:
+    """Whether the file holds insured persons, not lists of policies only."""
+    con = duckdb.connect(str(path), read_only=True)
+    try:
+        return bool(con.execute("SELECT 1 FROM insured LIMIT 1").fetchall())
+    finally:
+        con.close()
 
 
 def _drop(part: str) -> None:
@@ -140,13 +223,13 @@ def _drop(part: str) -> None:
 
 def _typed(con: duckdb.DuckDBPyConnection) -> tuple[int, list[tuple[int, str]]]:
     """Texts → typed rows with what is wrong with each; gives the number of bad rows and the first places."""
-    text = {name: f"NULLIF(trim({name}), '')" for name in COLUMNS}
-    number = {name: f"NULLIF(regexp_replace(upper({name}), '[^0-9A-ZА-ЯЁ]', '', 'g'), '')" for name in COLUMNS}
+    text = {name: table_texts.text(name) for name in COLUMNS}
+    number = {name: table_texts.number(name) for name in COLUMNS}
     con.execute(
         f"""CREATE TABLE typed AS SELECT row_n, {number["enp"]} AS enp, {text["vpolis"]} AS vpolis,
         {number["spolis"]} AS spolis, {number["npolis"]} AS npolis, {text["fam"]} AS fam, {text["im"]} AS im,
-        {text["ot"]} AS ot, {_day("dr")} AS dr, {text["w"]} AS w, {text["snils"]} AS snils, {text["smo"]} AS smo,
-        {_day("date_from")} AS date_from, {_day("date_to")} AS date_to,
+        {text["ot"]} AS ot, {day("dr")} AS dr, {text["w"]} AS w, {text["snils"]} AS snils, {text["smo"]} AS smo,
+        {day("date_from")} AS date_from, {day("date_to")} AS date_to,
         {text["date_to"]} IS NOT NULL AS has_end FROM texts"""
     )
     con.execute("DROP TABLE texts")
@@ -182,81 +265,5 @@ def _finish(con: duckdb.DuckDBPyConnection, person_key: str) -> int:
     )
     for spare in ("typed", "wrong", "good"):
         con.execute(f"DROP TABLE {spare}")
-    con.execute("CHECKPOINT")
     row = con.execute("SELECT count(*) FROM insured").fetchone()
     return int(row[0]) if row else 0
-
-
-def _day(name: str) -> str:
-    """A date as YYYY-MM-DD, DD.MM.YYYY or YYYYMMDD; anything else is NULL."""
-    text = f"trim({name})"
-    return (
-        f"CASE WHEN regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') THEN TRY_CAST({text} AS DATE) "
-        f"WHEN regexp_full_match({text}, '[0-9]{{2}}[.][0-9]{{2}}[.][0-9]{{4}}') "
-        f"THEN CAST(try_strptime({text}, '%d.%m.%Y') AS DATE) "
-        f"WHEN regexp_full_match({text}, '[0-9]{{8}}') THEN CAST(try_strptime({text}, '%Y%m%d') AS DATE) END"
-    )
-
-
-def _heads(names: Sequence[str]) -> dict[str, str]:
-    """Head as written → column; ``WrongState`` when a needed column is not there or stands twice."""
-    by_alias = {alias: column for column, aliases in ALIASES.items() for alias in aliases}
-    found = {name: by_alias[name.strip().upper()] for name in names if name.strip().upper() in by_alias}
-    if missing := [name for name in NEEDED if name not in found.values()]:
-        raise WrongState("INSURED_COLUMNS", ", ".join(missing))
-    if len(set(found.values())) != len(found):
-        raise WrongState("INSURED_COLUMNS", "twice")
-    return found
-
-
-def _csv_batches(stream: BinaryIO) -> Iterable[pa.Table]:
-    start = stream.read(1 << 20)
-    encoding = _encoding(start)
-    stream.seek(0)
-    head = start.split(b"\n", 1)[0].decode(encoding, "replace").strip("\ufeff\r\n ")
-    divider = ";" if head.count(";") >= head.count(",") else ","
-    names = [cell.strip('" ') for cell in head.split(divider)]
-    heads = _heads(names)
-    try:
-        reader = pacsv.open_csv(
-            stream,
-            read_options=pacsv.ReadOptions(
-                column_names=names, skip_rows=1, encoding=encoding, block_size=8 << 20, use_threads=False
-            ),
-            parse_options=pacsv.ParseOptions(delimiter=divider),
-            convert_options=pacsv.ConvertOptions(
-                column_types={name: pa.string() for name in names},
-                include_columns=list(heads),
-                strings_can_be_null=False,
-            ),
-        )
-        for batch in reader:
-            yield pa.Table.from_batches([batch]).rename_columns([heads[name] for name in batch.schema.names])
-    except pa.ArrowInvalid:
-        raise WrongState("INSURED_CSV", "another number of columns than the head, or another encoding") from None
-
-
-def _encoding(start: bytes) -> str:
-    try:
-        io.TextIOWrapper(io.BytesIO(start[: start.rfind(b"\n") + 1] or start), "utf-8").read()
-    except UnicodeDecodeError:
-        return "cp1251"
-    return "utf-8"
-
-
-def _row_batches(rows: Iterable[Mapping[str, object]]) -> Iterable[pa.Table]:
-    heads: dict[str, str] = {}
-    held: list[list[str | None]] = []
-    for row in rows:
-        heads = heads or _heads(list(row))
-        held.append([None if (value := row.get(name)) is None else str(value) for name in heads])
-        if len(held) >= _BATCH:
-            yield _table(held, heads)
-            held = []
-    if held:
-        yield _table(held, heads)
-
-
-def _table(held: Sequence[Sequence[str | None]], heads: Mapping[str, str]) -> pa.Table:
-    columns = list(zip(*held, strict=True))
-    return pa.table({column: pa.array(columns[i], pa.string()) for i, column in enumerate(heads.values())})
