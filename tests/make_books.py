@@ -15,7 +15,7 @@ from typing import Any
 
 from oms_batch.formats.book_file import read_books
 from oms_batch.formats.book_rows import BookFile
-from oms_batch.judge.bookindex import DAYS, Edition, Entry, load_index
+from oms_batch.judge.bookindex import Edition, Entry, load_index
 from oms_batch.judge.bookmake import BookTable, edition_said, make_table, parse_day
 from oms_batch.ruledata import RuleData
 
@@ -53,7 +53,9 @@ def _days(book: BookFile, names: tuple[str, ...]) -> list[date]:
 def origin(entry: Entry, edition: Edition, recipe: dict[str, Any]) -> str:
     """The first line of a table."""
     version = f"version {edition.version} of" if edition.version else "state of"
-    text = f"federal book {entry.official}, {version} {edition.day.isoformat()}; reduced by our importer, names left out"
+    text = (
+        f"federal book {entry.official}, {version} {edition.day.isoformat()}; reduced by our importer, names left out"
+    )
     if recipe.get("carry_on"):
         text += "; rows that this edition closes on its last day are left open until a newer one comes (CHOSEN)"
     return text

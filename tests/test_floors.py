@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("homes", "site", "stages", "foreign"),
     ("work",),
     ("companions", "wording"),
-    ("conductor", "insurance", "overview", "requests"),
+    ("conductor", "insurance", "nsi", "overview", "requests"),
     ("office",),
     ("doors",),
     ("cli",),

@@ -13,10 +13,14 @@ from oms_batch.errors import refuse
 from oms_batch.formats import strict
 from oms_batch.formats.book_rows import MOST_ROWS, BookFile, BookRow
 
-_SAID = re.compile(r"#\s*(book|version|date|rows|version of|edition)\s*:\s*(\S.*?)\s*", re.ASCII)
+_SAID = re.compile(r"#\s*(book|version|date|rows|edition)\s*:\s*(\S.*?)\s*", re.ASCII)
 _NAME = re.compile(r"[A-Za-zА-Яа-яЁё_][\w ().№-]{0,60}")
 # Bytes that in windows-1251 are rare marks, and in cp866 the capital and the first small letters.
-_ODD = bytes(byte for byte in range(0x80, 0xC0) if byte not in b"\x82\x84\x85\x91\x92\x93\x94\x96\x97\xa0\xa8\xab\xb8\xb9\xbb\xb3\xbf\xaf")
+_ODD = bytes(
+    byte
+    for byte in range(0x80, 0xC0)
+    if byte not in b"\x82\x84\x85\x91\x92\x93\x94\x96\x97\xa0\xa8\xab\xb8\xb9\xbb\xb3\xbf\xaf"
+)
 _HIGH = bytes(range(0x80, 0x100))
 
 
@@ -28,7 +32,7 @@ def read(name: str, data: bytes) -> BookFile:
     first = 0
     while first < len(lines) and (not lines[first].strip() or lines[first].startswith("#")):
         if match := _SAID.fullmatch(lines[first].rstrip("\r\n")):
-            said[match[1]] = match[2]
+            said.setdefault(match[1], match[2])
         first += 1
     if first == len(lines):
         raise refuse("BOOK_EMPTY", name)
@@ -37,7 +41,7 @@ def read(name: str, data: bytes) -> BookFile:
     try:
         head = [cell.strip().split(":")[0].upper() for cell in next(reader)]
         _check_head(name, head)
-        rows = []
+        rows: list[BookRow] = []
         for cells in reader:
             if not any(cell.strip() for cell in cells) or cells[0].startswith("#"):
                 continue
@@ -49,13 +53,13 @@ def read(name: str, data: bytes) -> BookFile:
                 raise refuse("BOOK_ROW", place, expected=MOST_ROWS)
     except csv.Error:
         raise refuse("BOOK_ROW", f"{reader.line_num}, {first + reader.line_num}", found="quotes") from None
+    version, _, day = said.get("edition", "").rpartition("of ")  # a table of our own form
     if said.get("rows", "").isdigit() and int(said["rows"]) != len(rows):
         raise refuse("BOOK_ROW", name, expected=said["rows"], found=len(rows))
     if not rows:
         raise refuse("BOOK_EMPTY", name)
-    return BookFile(
-        "csv", name, tuple(head), tuple(rows), said.get("book", ""), said.get("version", ""), said.get("date", "")
-    )
+    version, day = said.get("version", version.strip()), said.get("date", day)
+    return BookFile("csv", name, tuple(head), tuple(rows), said.get("book", ""), version, day)
 
 
 def _check_head(name: str, head: list[str]) -> None:

@@ -40,16 +40,17 @@ def read(name: str, data: bytes) -> BookFile:
 
 
 def _decoded(name: str, data: bytes) -> tuple[str, list[Problem]]:
-    """The document as text, strictly by its declaration; a mark of UTF-8 in front outweighs a wrong declaration."""
+    """The document as text, strictly by its declaration. A mark of UTF-8 before windows-1251 is an oddity: official
+    packets have it, and the text behind it is what the declaration says."""
+    body = data.removeprefix(codecs.BOM_UTF8)
     remarks = []
     try:
         encoding = strict.encoding_of(data[: strict.HEAD], ALLOWED)
     except Refusal as error:
-        if error.code != "XML_ENCODING_MISMATCH" or not data.startswith(codecs.BOM_UTF8):
+        if error.code != "XML_ENCODING_MISMATCH" or body == data:
             raise
-        encoding = "utf-8"
-        remarks.append(Problem("BOOK_BOM", name, "windows-1251", "utf-8"))
-    body = data.removeprefix(codecs.BOM_UTF8)
+        encoding = strict.encoding_of(body[: strict.HEAD], ALLOWED)
+        remarks.append(Problem("BOOK_BOM", name, encoding, "utf-8"))
     if encoding == "windows-1251" and strict.is_mojibake(*strict.utf8_pairs(body)):
         raise refuse("XML_ENCODING_MISMATCH", name, expected=encoding, found="utf-8")
     try:

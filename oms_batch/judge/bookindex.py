@@ -1,4 +1,4 @@
-"""Which reference books there are: ``common/books/index.toml`` as objects, and what the tables at hand say of themselves.
+"""Which reference books there are: ``common/books/index.toml`` as objects, and what tables say of their edition.
 
 A table's own form: ``# origin:`` and ``# edition: 2.5 of 2018-12-29`` in front, then ``code;…;valid_from;valid_to``.
 """
@@ -21,24 +21,26 @@ OWN = f"{COMMON}/books/index_own.toml"  # books of a territory, beside ours
 DAYS = ("valid_from", "valid_to")
 USUAL_DAYS = (("DATEBEG", "D_BEGIN", "VALID_FROM"), ("DATEEND", "D_END", "VALID_TO"))
 GIVERS = ("federal", "commission", "territory")
-_COLUMN = re.compile(r"([a-z][a-z0-9_]*)(\??)((?::(?:key|int|kopecks))*)(?:\s*=\s*(.+))?", re.ASCII)
+_COLUMN = re.compile(r"([a-z][a-z0-9_]*)([?*]?)((?::(?:key|int|kopecks))*)(?:\s*=\s*(.+))?", re.ASCII)
 _POINT = re.compile(r"([a-z0-9_]+)\s*->\s*([a-z0-9_]+)\.([a-z0-9_]+)(\s*!)?", re.ASCII)
 _EDITION = re.compile(rb"^# edition: (\S*?) ?of (\d{4}-\d\d-\d\d)\s*$", re.MULTILINE)
 _KEYS = {
     "name", "official", "types", "title", "title_en", "giver", "columns", "lists", "days", "folders", "own", "points",
-    "mandatory", "max_age_days", "masks", "masked", "example", "note",
+    "mandatory", "max_age_days", "masks", "masked", "example", "fill",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class BookColumn:
-    """A column of our table: ``marks`` are those of its head, ``sources`` the fields of packets it may come from;
-    ``optional``: a file may be without it, and the tables that are shipped leave it out."""
+    """A column of our table: ``marks`` are those of its head, ``sources`` the fields of packets it may come from
+    (``A+B``: put together). ``optional``: a file may be without it; ``wordy``: for people only, so the tables that
+    are shipped leave it out."""
 
     name: str
     marks: str
     sources: tuple[str, ...]
     optional: bool = False
+    wordy: bool = False
 
     @property
     def head(self) -> str:
@@ -76,7 +78,7 @@ class Entry:
     mandatory: bool = False
     max_age_days: int = 0
     example: tuple[str, ...] = ()
-    note: str = ""
+    fill: tuple[tuple[str, str], ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -143,7 +145,7 @@ def _entry(rules: RuleData, profile: str, data: Mapping[str, Any], place: str) -
             tuple(data.get("masks", {}).items()), folders, tuple(data.get("own", ())),
             tuple(_point(text, place) for text in data.get("points", ())),
             bool(data.get("mandatory", False)), int(data.get("max_age_days", 0)),
-            tuple(data.get("example", ())), data.get("note", ""),
+            tuple(data.get("example", ())), tuple(data.get("fill", {}).items()),
         )  # fmt: skip
     except KeyError as error:
         raise SetupError(f"{place}: is missing: {error.args[0]}") from None
@@ -161,7 +163,9 @@ def _column(text: str, place: str) -> BookColumn:
     if match is None:
         raise SetupError(f"{place}: columns: not “name:key = FIELD FIELD”: {text}")
     named = (match[4] or "").upper().split()
-    return BookColumn(match[1], match[3], tuple(dict.fromkeys([*named, match[1].upper()])), bool(match[2]))
+    return BookColumn(
+        match[1], match[3], tuple(dict.fromkeys([*named, match[1].upper()])), bool(match[2]), match[2] == "*"
+    )
 
 
 def _point(text: str, place: str) -> Point:

@@ -91,17 +91,18 @@ def make_table(
     *,
     origin: str,
     before: Mapping[tuple[str, ...], Mapping[str, str]] | None = None,
+    notes: Sequence[str] = (),
     names: bool = True,
     carry_on: bool = False,
 ) -> BookTable:
     """The table of one book. Refuses ``BOOK_COLUMN KEY DATE VALUE OVERLAP`` with every row that is wrong.
 
-    ``before``: rows of the table in force by key, for columns that are our own. ``names``: keep optional columns.
+    ``before``: rows of the table in force by key, for columns that are our own. ``names``: keep wordy columns.
     ``carry_on``: rows that end on the last day of all stay open; for books that close every row once a year.
     """
-    columns = [one for one in entry.columns if one.name not in entry.own and (names or not one.optional)]
+    columns = [one for one in entry.columns if one.name not in entry.own and (names or not one.wordy)]
     sources = _resolve(entry, book, columns)
-    columns = [one for one in columns if sources.get(one.name)]
+    columns = [one for one in columns if sources[one.name] or not one.wordy]
     problems: list[Problem] = []
     odd: list[str] = []
     rows = [
@@ -117,9 +118,9 @@ def make_table(
         last = max((row.ends for row in joined if row.ends != LAST), default=LAST)
         for row in joined:
             row.ends = LAST if row.ends == last else row.ends
-    heads = [one.head for one in columns] + [one.head for one in entry.columns if one.name in entry.own]
-    cells = [(*row.cells, *_own(entry, columns, row.cells, before), *_days(row)) for row in joined]
-    text = render(heads, cells, origin=origin, edition=edition)
+    shown = [one for one in entry.columns if one in columns or one.name in entry.own]
+    cells = [(*_ordered(entry, shown, columns, row.cells, before or {}), *_days(row)) for row in joined]
+    text = render([one.head for one in shown], cells, origin=origin, edition=edition, notes=notes)
     codes = {one.name: frozenset(row.cells[n] for row in joined) - {""} for n, one in enumerate(columns)}
     remarks = [*book.remarks, *_remarks(entry, book, columns, sources, rows, joined, odd)]
     return BookTable(entry, edition, text, len(joined), len(book.rows), codes, tuple(remarks))
@@ -128,16 +129,21 @@ def make_table(
 def _resolve(entry: Entry, book: BookFile, columns: Sequence[BookColumn]) -> dict[str, str]:
     """Which field of the file each column comes from."""
     there = set(book.columns)
-    found = {one.name: next((name for name in one.sources if name in there), "") for one in columns}
+    found = {one.name: next((name for name in one.sources if set(name.split("+")) <= there), "") for one in columns}
     missing = [one for one in columns if not found[one.name] and not one.optional]
     _tell([Problem("BOOK_COLUMN", book.name, " / ".join(one.sources[:3]), "-") for one in missing])
     for ours, names in zip(DAYS, entry.days, strict=True):
         found[ours] = next((name for name in names if name in there), "")
-    used = set(found.values())
-    extra = [name for name in book.columns if name not in used and entry.giver != "federal"]
-    known = {source for one in entry.columns for source in one.sources}
-    _tell([Problem("BOOK_COLUMN", book.name, found=name) for name in extra if name not in known])
+    if entry.giver != "federal" and book.form != "xml":  # made by hand after a template: a word amiss loses a column
+        _tell([Problem("BOOK_COLUMN", book.name, found=name) for name in _unknown(entry, book, found)])
     return found
+
+
+def _unknown(entry: Entry, book: BookFile, sources: Mapping[str, str]) -> list[str]:
+    """Columns of the file of which the index knows nothing."""
+    named = {*sources.values(), *(source for one in entry.columns for source in one.sources)}
+    known = {part for name in named for part in name.split("+")}
+    return [name for name in book.columns if name not in known]
 
 
 def _row(
@@ -152,7 +158,8 @@ def _row(
     cells = []
     before = len(problems)
     for one in columns:
-        cell = " ".join(values.get(sources[one.name], "").split())
+        said = "".join(values.get(part, "") for part in sources[one.name].split("+"))
+        cell = " ".join(said.split())
         if one.name in entry.lists:
             cell = "|".join(part for part in _SPLIT.split(cell) if part)
         if one.name in entry.masked:
@@ -211,15 +218,18 @@ def _after(day: date) -> date:
     return day if day == LAST else day + timedelta(days=1)
 
 
-def _own(
+def _ordered(
     entry: Entry,
+    shown: Sequence[BookColumn],
     columns: Sequence[BookColumn],
     cells: Sequence[str],
-    before: Mapping[tuple[str, ...], Mapping[str, str]] | None,
+    before: Mapping[tuple[str, ...], Mapping[str, str]],
 ) -> list[str]:
-    key = tuple(cell for cell, one in zip(cells, columns, strict=True) if one.name in entry.keys)
-    row = (before or {}).get(key, {})
-    return [row.get(one.name, "") for one in entry.columns if one.name in entry.own]
+    """The cells of a row in the order of the table; columns of our own as they were for this key, or as the index fills them."""
+    made = dict(zip((one.name for one in columns), cells, strict=True))
+    old = before.get(tuple(made[name] for name in entry.keys), {}) if entry.own else {}
+    made = {**old, **dict(entry.fill), **made}
+    return [made.get(one.name, "") for one in shown]
 
 
 def _days(row: _Row) -> tuple[str, str]:
@@ -229,10 +239,17 @@ def _days(row: _Row) -> tuple[str, str]:
     )
 
 
-def render(heads: Sequence[str], rows: Iterable[Sequence[str]], *, origin: str, edition: Edition) -> bytes:
-    """The text of a table: ``# origin``, ``# edition``, head, rows."""
+def render(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    origin: str,
+    edition: Edition,
+    notes: Sequence[str] = (),
+) -> bytes:
+    """The text of a table: ``# origin``, ``# edition``, other lines about it (``notes``), head, rows."""
     out = io.StringIO()
-    out.write(f"# origin: {origin}\n# edition: {edition}\n")
+    out.write("".join(f"{line}\n" for line in (f"# origin: {origin}", f"# edition: {edition}", *notes)))
     writer = csv.writer(out, delimiter=";", lineterminator="\n")
     writer.writerow([*heads, *DAYS])
     writer.writerows(rows)
@@ -255,9 +272,7 @@ def _remarks(
         found.append(Problem("BOOK_JOINED", book.name, str(len(rows)), str(len(joined))))
     if not sources["valid_from"] and not sources["valid_to"]:
         found.append(Problem("BOOK_NO_DAYS", book.name))
-    known = {*sources.values(), *(source for one in entry.columns for source in one.sources)}
-    extra = [name for name in book.columns if name not in known]
-    if extra:
+    if extra := _unknown(entry, book, sources):
         found.append(Problem("BOOK_EXTRA", book.name, found=", ".join(extra[:8])))
     return found
 
@@ -267,7 +282,8 @@ def check_neighbours(table: BookTable, codes_of: Callable[[str, str], Collection
 
     ``codes_of`` gives all codes of a column of a book, on any day, or ``None`` when the book is not at hand.
     """
-    told, wrong = [], []
+    told: list[Problem] = []
+    wrong: list[Problem] = []
     for point in table.entry.points:
         there = codes_of(point.book, point.key)
         if there is None:

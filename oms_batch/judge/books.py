@@ -21,9 +21,11 @@ import pyarrow as pa
 from pyarrow import csv as pacsv
 
 from oms_batch.errors import SetupError
+from oms_batch.judge.bookindex import edition_of
 from oms_batch.judge.rulebook import COMMON, Rulebook
 from oms_batch.ruledata import RuleData
 
+OPTIONAL = b"# optional:"  # a table that a participant may fill in: it may be empty, rules that ask it must say so
 FIRST_DAY, LAST_DAY = "DATE '0001-01-01'", "DATE '9999-12-31'"
 _HEAD = re.compile(r"([a-z][a-z0-9_]*)((?::(?:kopecks|int|key))*)", re.ASCII)
 _FORMS = {
@@ -35,7 +37,7 @@ _FORMS = {
 
 @dataclass(frozen=True)
 class Book:
-    """One book as typed rows; ``edition`` is the start of the SHA-256 of its file."""
+    """One book as typed rows; ``edition``: what the table says of it, and the start of the SHA-256 of its file."""
 
     name: str
     edition: str
@@ -104,7 +106,8 @@ def read_book(rules: RuleData, profile: str, name: str) -> Book:
         raise SetupError(f"book {name}: no such file in {profile}/books or {COMMON}/books")
     data = rules.read(file)
     texts, kinds, keys = _texts(data, file)
-    return Book(name, hashlib.sha256(data).hexdigest()[:8], keys, _typed(texts, kinds, keys, file))
+    said, digest = edition_of(data), hashlib.sha256(data).hexdigest()[:8]
+    return Book(name, f"{said}, {digest}" if said else digest, keys, _typed(texts, kinds, keys, file))
 
 
 def _texts(data: bytes, file: str) -> tuple[pa.Table, dict[str, str], tuple[str, ...]]:
@@ -127,7 +130,9 @@ def _texts(data: bytes, file: str) -> tuple[pa.Table, dict[str, str], tuple[str,
     kinds.update({day: "date" for day in ("valid_from", "valid_to") if day in kinds})
     body = b"".join(lines[1:])
     if not body.strip():
-        raise SetupError(f"{file}: no rows")
+        if OPTIONAL not in data:
+            raise SetupError(f"{file}: no rows")
+        return pa.table({name: pa.array([], pa.string()) for name in kinds}), kinds, tuple(keys) or (next(iter(kinds)),)
     try:
         texts = pacsv.read_csv(
             io.BytesIO(body),
