@@ -7,6 +7,7 @@ answer, ``queries`` tells, ``proof`` proves, ``deskbook`` keeps what people add,
 
 from __future__ import annotations
 
+from oms_batch.store.aside import place_aside, put_aside, standing, waiting_aside
 from oms_batch.store.audit import Anchor, anchor
 from oms_batch.store.deskbook import (
     DECISION_COLUMNS,
@@ -112,9 +113,11 @@ __all__ = [
     "outbox_of",
     "park",
     "parked",
+    "place_aside",
     "place_resubmissions",
     "printable",
     "published",
+    "put_aside",
     "put_note",
     "quarantine",
     "receive",
@@ -129,6 +132,7 @@ __all__ = [
     "retry",
     "same_name_before",
     "sent_job",
+    "standing",
     "start",
     "status",
     "sums_by_care",
@@ -136,5 +140,6 @@ __all__ = [
     "unfinished",
     "unpublished",
     "verify",
+    "waiting_aside",
     "waiting_resubmissions",
 ]

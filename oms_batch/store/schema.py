@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table, Text, UniqueConstraint
 
-REVISION = "0001"
+REVISION = "0002"
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -206,6 +206,26 @@ resubmissions = Table(
     _text("new_register"),
     _text("new_xkey"),
     Index(None, "new_register", "new_xkey"),
+)
+
+# Accounts that a register left out because they did not fit under the caps: they wait for a later one.
+sequestered = Table(
+    "sequestered",
+    metadata,
+    _key(),
+    Column("xkey", Text, nullable=False, unique=True),
+    _text("register"),  # the register that left it out last
+    _text("period"),
+    _text("line"),  # the line of the book of caps, as it was shown
+    _text("what"),  # volume | money
+    _text("usl_ok"),
+    _text("date_z_2"),
+    _number("sumv"),
+    _text("path"),  # where its bytes lie
+    _text("at"),
+    _text("who"),
+    _text("new_register"),
+    Index(None, "new_register"),
 )
 
 invoices = Table(
