@@ -115,8 +115,9 @@ def _maker(shapes: Mapping[str, Shape]) -> Callable[[World, dict[str, Any], int]
         values |= {"sumv": roubles(kopecks), "tarif": roubles(kopecks), "quantity": "1.00"}
         values |= {"kd": str(max(length - 1, 1)) if values.get("p_per") else ""}
         if scene.get("ksg"):
-            values |= {"ksg": scene["service"][0], "ver_ksg": str(world.first.year), "ksg_rate": roubles(kopecks)}
-            values |= {"ksg": services[0]["code_usl"], "ksg_one": "1.00000", "ksg_zero": "0"}
+            group = services[0]["code_usl"]
+            values |= {"ksg": group, "ksg_koef": scene["ksg"][scene["service"].index(group)], "ksg_one": "1.00000"}
+            values |= {"ksg_zero": "0", "ver_ksg": str(world.first.year), "ksg_rate": roubles(kopecks)}
         node = grow(shape, values, {"USL": services})
         return Pattern(node, write(node, shape, "  "), length, kopecks, 0)
 
