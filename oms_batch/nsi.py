@@ -16,9 +16,10 @@ from datetime import date
 from oms_batch.errors import Problem, Refusal, WrongState, refuse
 from oms_batch.formats.book_file import read_books
 from oms_batch.formats.book_rows import BookFile
-from oms_batch.judge import bookmake
+from oms_batch.judge import bookmake, bookwatch
 from oms_batch.judge.bookindex import DAYS, Edition, Entry, edition_of, load_index
 from oms_batch.judge.bookmake import BookTable
+from oms_batch.judge.books import read_book
 from oms_batch.judge.bookwatch import age_of, watched_line
 from oms_batch.ruledata import RuleData
 from oms_batch.site import Site
@@ -258,6 +259,20 @@ def _settle(site: Site, work: _Work, who: str, anyway: bool) -> None:
     editions.lay(site.overlay, files)
     data = {"edition": work.brought.edition, "rows": work.brought.rows, "anyway": anyway}
     ledger.log(site.ledger, who, "nsi", work.tables[0].entry.name, data)
+
+
+def ready(site: Site) -> None:
+    """Whether work may begin: mandatory books are there, and tables that were brought in can be read.
+
+    ``SetupError`` tells all of them. How old a book may be is asked of each register, by its period.
+    """
+    rules, profile = site.rules, site.profile.id
+    index = load_index(rules, profile)
+    bookwatch.check(rules, profile, [one.name for one in index.values() if one.mandatory], date.min)
+    for entry in index.values():
+        for place in entry.places(profile):
+            if editions.laid(site.overlay, place) is not None:
+                read_book(rules, place.partition("/")[0], entry.name)
 
 
 def listed(rules: RuleData, profile: str, today: date, overlay: str = "") -> list[Listed]:

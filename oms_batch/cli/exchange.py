@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from oms_batch import clock, logs, overview, requests
+from oms_batch import clock, logs, nsi, overview, requests
 from oms_batch.cli.common import DONE, FOUND, OUR_FAULT, command, json_wanted, opened
 from oms_batch.cli.show import handled_json, tell_handled, tell_status
 from oms_batch.cli.texts import Period, argument, clean, option, print_json
@@ -36,6 +36,7 @@ def run(once: bool, poll: bool) -> int:
             logs.start()
             daemon.run(site, poll=poll or site.settings.poll_seconds > 0)
             return DONE
+        nsi.ready(site)
         handled: list[Handled] = []
         settling = settling_of(site)
         for one in sweep(site, settling):

@@ -12,7 +12,7 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
-from oms_batch import clock, logs
+from oms_batch import clock, logs, nsi
 from oms_batch.conductor import settling_of, sweep
 from oms_batch.site import Site
 from oms_batch.work import Handled
@@ -42,6 +42,7 @@ def run(site: Site, *, poll: bool = False, tell: Callable[[Handled], None] | Non
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask_to_stop)
+    nsi.ready(site)
     settings, settling = site.settings, settling_of(site)
     observer = _watch(site, wake, poll=poll)
     try:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from oms_batch import clock, logs, overview, requests
+from oms_batch import clock, logs, nsi, overview, requests
 from oms_batch.conductor import publish, settling_of, sweep
 from oms_batch.errors import WrongState
 from oms_batch.site import Site
@@ -31,6 +31,7 @@ class Summary:
 
 def run(site: Site) -> Summary:
     """Do the night's work; the caller holds the home's lock. Errors of single files are in the summary."""
+    nsi.ready(site)
     night = Summary()
     settling = settling_of(site)
     night.handled.extend(sweep(site, settling))

@@ -26,7 +26,7 @@ _POINT = re.compile(r"([a-z0-9_]+)\s*->\s*([a-z0-9_]+)\.([a-z0-9_]+)(\s*!)?", re
 _EDITION = re.compile(rb"^# edition: (\S*?) ?of (\d{4}-\d\d-\d\d)\s*$", re.MULTILINE)
 _KEYS = {
     "name", "official", "types", "title", "title_en", "giver", "columns", "lists", "days", "folders", "own", "points",
-    "mandatory", "max_age_days", "masks", "masked", "example", "fill",
+    "mandatory", "max_age_days", "example", "fill",
 }  # fmt: skip
 
 
@@ -70,8 +70,6 @@ class Entry:
     columns: tuple[BookColumn, ...]
     days: tuple[tuple[str, ...], tuple[str, ...]]
     lists: frozenset[str] = frozenset()
-    masked: frozenset[str] = frozenset()
-    masks: tuple[tuple[str, str], ...] = ()
     folders: tuple[str, ...] = (COMMON,)
     own: tuple[str, ...] = ()
     points: tuple[Point, ...] = ()
@@ -79,6 +77,11 @@ class Entry:
     max_age_days: int = 0
     example: tuple[str, ...] = ()
     fill: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def ours(self) -> frozenset[str]:
+        """Columns that no file fills: they stay as they were, or are what the index says."""
+        return frozenset(self.own) | {name for name, _ in self.fill}
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -141,8 +144,7 @@ def _entry(rules: RuleData, profile: str, data: Mapping[str, Any], place: str) -
             data["name"], data.get("official", ""), tuple(data.get("types", ())), data["title"], data["title_en"],
             data["giver"], columns,
             (_sources(days[0], USUAL_DAYS[0]), _sources(days[1], USUAL_DAYS[1])),
-            frozenset(data.get("lists", ())), frozenset(data.get("masked", ())),
-            tuple(data.get("masks", {}).items()), folders, tuple(data.get("own", ())),
+            frozenset(data.get("lists", ())), folders, tuple(data.get("own", ())),
             tuple(_point(text, place) for text in data.get("points", ())),
             bool(data.get("mandatory", False)), int(data.get("max_age_days", 0)),
             tuple(data.get("example", ())), tuple(data.get("fill", {}).items()),

@@ -100,7 +100,7 @@ def make_table(
     ``before``: rows of the table in force by key, for columns that are our own. ``names``: keep wordy columns.
     ``carry_on``: rows that end on the last day of all stay open; for books that close every row once a year.
     """
-    columns = [one for one in entry.columns if one.name not in entry.own and (names or not one.wordy)]
+    columns = [one for one in entry.columns if one.name not in entry.ours and (names or not one.wordy)]
     sources = _resolve(entry, book, columns)
     columns = [one for one in columns if sources[one.name] or not one.wordy]
     problems: list[Problem] = []
@@ -118,7 +118,7 @@ def make_table(
         last = max((row.ends for row in joined if row.ends != LAST), default=LAST)
         for row in joined:
             row.ends = LAST if row.ends == last else row.ends
-    shown = [one for one in entry.columns if one in columns or one.name in entry.own]
+    shown = [one for one in entry.columns if one in columns or one.name in entry.ours]
     cells = [(*_ordered(entry, shown, columns, row.cells, before or {}), *_days(row)) for row in joined]
     text = render([one.head for one in shown], cells, origin=origin, edition=edition, notes=notes)
     codes = {one.name: frozenset(row.cells[n] for row in joined) - {""} for n, one in enumerate(columns)}
@@ -162,8 +162,6 @@ def _row(
         cell = " ".join(said.split())
         if one.name in entry.lists:
             cell = "|".join(part for part in _SPLIT.split(cell) if part)
-        if one.name in entry.masked:
-            cell = masked(cell, entry.masks)
         if one.name == entry.keys[0] and not cell:
             problems.append(Problem("BOOK_KEY", place, one.name))
         for kind, form in _KINDS.items():
@@ -177,17 +175,6 @@ def _row(
     if len(problems) > before:
         return None
     return _Row(place, tuple(cells), begins or FIRST, ends or LAST)
-
-
-def masked(text: str, masks: Iterable[tuple[str, str]]) -> str:
-    """A pattern of the book as a regular expression, sign by sign."""
-    known = sorted(masks, key=lambda pair: -len(pair[0]))
-    out, at = [], 0
-    while at < len(text):
-        sign, into = next(((a, b) for a, b in known if text.startswith(a, at)), (text[at], re.escape(text[at])))
-        out.append(into)
-        at += len(sign)
-    return "".join(out)
 
 
 def _joined(rows: Sequence[_Row], key: Sequence[int], problems: list[Problem]) -> list[_Row]:
@@ -225,10 +212,10 @@ def _ordered(
     cells: Sequence[str],
     before: Mapping[tuple[str, ...], Mapping[str, str]],
 ) -> list[str]:
-    """The cells of a row in the order of the table; columns of our own as they were for this key, or as the index fills them."""
+    """The cells of a row in the order of the table; columns of our own as they were, or as the index fills them."""
     made = dict(zip((one.name for one in columns), cells, strict=True))
     old = before.get(tuple(made[name] for name in entry.keys), {}) if entry.own else {}
-    made = {**old, **dict(entry.fill), **made}
+    made = {**dict(entry.fill), **{name: old[name] for name in entry.own if name in old}, **made}
     return [made.get(one.name, "") for one in shown]
 
 

@@ -10,9 +10,9 @@ from oms_batch.desk import defects as defect_book
 from oms_batch.errors import Fault, Problem, Refusal, SetupError
 from oms_batch.exchange import Hop, Profile
 from oms_batch.i18n import _, pick
-from oms_batch.judge import books, caps, engine, facts_view, identify, rulebook, verdict
+from oms_batch.judge import books, bookwatch, caps, engine, facts_view, identify, rulebook, verdict
 from oms_batch.judge.person import load_spelling
-from oms_batch.model import PlanRow, Totals, WorkResult
+from oms_batch.model import PlanRow, Totals, WorkResult, last_day
 from oms_batch.reply.marks import Codes, RuleText, Texts
 from oms_batch.stages.workbench import Bench, effects_path, key_of, save
 
@@ -40,6 +40,7 @@ def judge(bench: Bench, line: Hop, payer: str = "") -> Judged:
     con, order, profile = bench.con, bench.order, bench.profile
     with bench.timed("rules_load"):
         book = rulebook.load(profile.rules, line.rules, profile.id)
+        bookwatch.check(profile.rules, profile.id, book.books, last_day(bench.named.period))
         editions = books.load_for(con, profile.rules, book)
         facts_view.make_person_keys(con, load_spelling(profile.rules, profile.id))
         editions |= caps.load(con, profile.rules, profile.id)
