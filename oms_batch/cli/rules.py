@@ -9,12 +9,14 @@ from oms_batch.cli.coverage import rules_coverage
 from oms_batch.cli.desk import tell_explanations
 from oms_batch.cli.texts import TextGroup, argument, option, print_json, print_table
 from oms_batch.desk.explain import explain
+from oms_batch.doors import handbook
 from oms_batch.errors import WrongState
 from oms_batch.exchange import Profile, load_profile
 from oms_batch.i18n import N_, _, pick
 from oms_batch.judge import proof, rulebook
 from oms_batch.judge.structure_proof import prove_structure
 from oms_batch.judge.whole import rules_of
+from oms_batch.ruledata import RuleData
 
 
 class _Places(dict[str, str]):
@@ -177,8 +179,22 @@ def _test(profile: Profile, codes: tuple[str, ...]) -> int:
     return FOUND if wrong else DONE
 
 
+@command("handbook", help=N_("Write the error handbook, handbook.md and handbook.html, into a folder."))
+@argument("folder", type=click.Path(exists=True, file_okay=False))
+def rules_handbook(folder: str) -> int:
+    with opened(optional=True) as site:
+        rules = site.rules if site else RuleData()
+    names = handbook.write(folder, rules)
+    if json_wanted():
+        print_json(names)
+    else:
+        for name in names:
+            click.echo(name)
+    return DONE
+
+
 def add_to(program: click.Group) -> None:
     """Hang the group on the program."""
-    for one in (rules_list, stages, rules_explain, rules_test, rules_coverage):
+    for one in (rules_list, stages, rules_explain, rules_test, rules_coverage, rules_handbook):
         rules_group.add_command(one)
     program.add_command(rules_group)

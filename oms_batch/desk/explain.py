@@ -199,6 +199,7 @@ def days_text(one: Explanation) -> str:
 
 def of_rule(rule: Described) -> Explanation:
     """A rule of a rulebook, with a wrong and a right example."""
+    wrong, right = example_texts(rule.fails, rule.passes)
     return Explanation(
         "rule",
         rule.code,
@@ -212,25 +213,48 @@ def of_rule(rule: Described) -> Explanation:
         valid_from=rule.valid_from.isoformat(),
         valid_to=rule.valid_to.isoformat() if rule.valid_to else "",
         source=rule.file,
-        wrong=example_text(rule.fails),
-        right=example_text(rule.passes),
+        wrong=wrong,
+        right=right,
     )
 
 
-def example_text(examples: Sequence[Example]) -> str:
-    """The values that the first example states, and why it is there; nothing stated: the reason alone."""
-    if not examples:
-        return ""
-    one = examples[0]
-    said: list[str] = []
-    for table, rows in one.rows.items():
-        for row in [rows] if isinstance(rows, Mapping) else rows:
-            said += [f"{table}.{name} = {value}" for name, value in row.items() if name != "up"]
-    values = [f"{name} = {_('(empty)')}" for name in one.empty] + said
-    shown = "; ".join(values[:SHOWN]) + (" …" if len(values) > SHOWN else "")
-    # a line of fields.csv says its one value, and its reason is that value again
-    told = "" if len(values) == 1 and ": " in one.why and not one.why.partition(": ")[0].count(" ") else one.why
-    return f"{told} ({shown})" if told and shown else told or shown
+def example_texts(wrong: Sequence[Example], right: Sequence[Example]) -> tuple[str, str]:
+    """The first wrong and the first right example in words: the values that differ, and under what they are wrong."""
+    bad, good = _values(wrong), _values(right)
+    changed = [name for name in bad if bad[name] != good.get(name)] or list(bad)
+    common = [name for name in bad if name not in changed]
+    texts = []
+    for examples, values in ((wrong, bad), (right, good)):
+        own = [name for name in values if name in changed or name not in bad]
+        told = "; ".join(f"{name} = {values[name]}" for name in own[:SHOWN]) + (" …" if len(own) > SHOWN else "")
+        if examples is wrong and common and told:
+            told += ", " + _("while {values}").format(
+                values="; ".join(f"{name} = {bad[name]}" for name in common[:SHOWN])
+            )
+        why = examples[0].why if examples else ""
+        # a line of a table says its value, and its reason is that value again
+        reason = "" if ": " in why and " " not in why.rpartition(": ")[0].strip() else why
+        texts.append(f"{reason} ({told})" if reason and told else reason or told)
+    return texts[0], texts[1]
+
+
+def _values(examples: Sequence[Example]) -> dict[str, str]:
+    """What an example states: ``table.column`` → value; a table without rows or with a row of defaults: its name."""
+    found: dict[str, str] = {}
+    for one in examples[:1]:
+        found = {name: _("(empty)") for name in one.empty}
+        for table, rows in one.rows.items():
+            if isinstance(rows, Mapping):
+                if not rows and not any(name.startswith(f"{table}.") for name in one.empty):
+                    found[table] = _("(present)")
+                found |= {f"{table}.{name}": str(value) for name, value in rows.items() if name != "up"}
+                continue
+            if not rows or rows == [{}]:
+                found[table] = _("(present)") if rows else _("(absent)")
+            for place, row in enumerate(rows, 1):
+                at = table if len(rows) == 1 else f"{table}[{place}]"
+                found |= {f"{at}.{name}": str(value) for name, value in row.items() if name != "up"}
+    return found
 
 
 def of_defect(rules: RuleData, row: Mapping[str, str]) -> Explanation:
