@@ -153,7 +153,10 @@ def _person_values(ground: Ground, one: Person) -> dict[str, str]:
     new = one.vpolis == "3"
     values |= {"enp": one.npolis if new else "", "npolis_old": "" if new else one.npolis}
     foreign = f"{one.region}099" if one.ogrn_smo else ""
-    values |= {"smo": one.smo or foreign, "st_okato": str(world.data["okato"][one.region])}
+    okato = str(world.data["okato"][one.region])
+    values |= {"smo": one.smo or foreign, "st_okato": okato}
+    if not values["smo"]:  # an insurer without a code is named by words and territory
+        values |= {"smo_nam": str(world.defaults["smo_nam"]), "smo_ok": okato}
     values |= {"fam": one.fam, "im": one.im, "ot": one.ot, "w": "1" if one.male else "2", "dr": one.born.isoformat()}
     values |= {"dost": "" if one.ot else "1", "snils": one.snils, "okatog": str(world.defaults["okatog"])}
     young = one.born.year > world.first.year - 14
