@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table, Text, UniqueConstraint
 
-REVISION = "0002"
+REVISION = "0003"
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -257,6 +257,41 @@ decisions = Table(
     _text("imported_at"),
     _to("used_job", "jobs.id", null=True),
     UniqueConstraint("register", "xkey", "act_no", "kod"),
+)
+
+# Who fits an insured person partly waits for a person. ``pair`` is one hash of both: nobody can be told from it.
+doubts = Table(
+    "doubts",
+    metadata,
+    _key(),
+    Column("pair", Text, nullable=False, unique=True),
+    Column("state", Text, nullable=False),  # open decided appealed
+    _text("verdict"),  # '' | accepted | rejected: what the next search keeps to
+    _text("register"),
+    _text("xkey"),
+    _text("period"),
+    _text("mo"),
+    _text("payer"),
+    _text("step"),
+    _text("differs"),
+    _text("asked_at"),
+    _text("due"),
+    _text("agree_by"),
+    _text("agreed_at"),
+    Index(None, "state"),
+)
+
+doubt_moves = Table(
+    "doubt_moves",
+    metadata,
+    _key(),
+    _to("doubt_id", "doubts.id"),
+    Column("action", Text, nullable=False),  # asked accepted rejected appealed agreed
+    _text("author"),
+    _text("reason"),
+    _text("at"),
+    _text("due"),
+    Index(None, "doubt_id"),
 )
 
 counters = Table("counters", metadata, Column("name", Text, primary_key=True), _number("value"))
