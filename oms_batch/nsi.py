@@ -195,6 +195,9 @@ def _make(site: Site, work: _Work, fresh: dict[str, BookTable], anyway: bool) ->
     fresh.update({table.entry.name: table for table in work.tables})
     work.brought.rows = {table.entry.name: table.rows for table in work.tables}
     work.brought.remarks = list(dict.fromkeys(one for table in work.tables for one in table.remarks))
+    extra = [set(bookmake.unknown_columns(entry, work.book)) for entry in work.entries]
+    if names := sorted(set.intersection(*extra)):
+        work.brought.remarks.append(Problem("BOOK_EXTRA", work.book.name, found=", ".join(names[:8])))
 
 
 def _in_force(

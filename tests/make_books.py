@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from oms_batch.formats.book_file import read_books
-from oms_batch.formats.book_rows import BookFile
+from oms_batch.formats.book_rows import BookFile, BookRow
+from oms_batch.judge.bookdays import parse_day
 from oms_batch.judge.bookindex import Edition, Entry, load_index
-from oms_batch.judge.bookmake import BookTable, edition_said, make_table, parse_day
+from oms_batch.judge.bookmake import BookTable, edition_said, make_table
 from oms_batch.ruledata import RuleData
 
 HERE = Path(__file__).parent
@@ -33,7 +35,9 @@ def made(name: str, recipe: dict[str, Any], folder: Path) -> BookTable:
     entry = load_index(RuleData(), "federal")[name]
     file = folder / "nsi" / recipe["file"]
     (book,) = read_books(file.name, file.read_bytes())
+    more = tuple(BookRow(f"added {number}", row) for number, row in enumerate(recipe.get("add", ()), 1))
     edition = edition_said(book) if book.date else Edition(newest(entry, book, recipe))
+    book = replace(book, rows=(*book.rows, *more))
     return make_table(
         entry, book, edition, origin=origin(entry, edition, recipe), names=False, carry_on=recipe.get("carry_on", False)
     )
@@ -56,6 +60,8 @@ def origin(entry: Entry, edition: Edition, recipe: dict[str, Any]) -> str:
     text = (
         f"federal book {entry.official}, {version} {edition.day.isoformat()}; reduced by our importer, names left out"
     )
+    if "add" in recipe:
+        text += "; codes that came into use later are added (CHOSEN: no edition that has them is at hand)"
     if recipe.get("carry_on"):
         text += "; rows that this edition closes on its last day are left open until a newer one comes (CHOSEN)"
     return text

@@ -11,34 +11,17 @@ import io
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 
 from oms_batch.errors import Problem, Refusal, refuse
 from oms_batch.formats.book_rows import BookFile
+from oms_batch.judge.bookdays import FIRST, LAST, Row, days_text, joined_rows, parse_day
 from oms_batch.judge.bookindex import DAYS, BookColumn, Edition, Entry
 
 MOST_TOLD = 50
 LOST_SHARE = 5  # one code in five may go; more looks like half a book
 FEWEST_TO_COMPARE = 10
-_DATES = (
-    re.compile(r"(?P<d>\d\d)\.(?P<m>\d\d)\.(?P<y>\d{4})"),
-    re.compile(r"(?P<y>\d{4})-(?P<m>\d\d)-(?P<d>\d\d)([T ]00:00:00(\.0+)?)?"),
-    re.compile(r"(?P<y>\d{4})(?P<m>\d\d)(?P<d>\d\d)"),
-)
 _KINDS = {"int": re.compile(r"-?\d{1,18}"), "kopecks": re.compile(r"-?\d{1,15}(\.\d{1,2})?")}
 _SPLIT = re.compile(r"\s*[;,|]\s*")
-_QUOTES = "\"'`« »"
-FIRST, LAST = date.min, date.max
-
-
-@dataclass
-class _Row:
-    """A row on its way: its place in the file, the cells of our columns, the days."""
-
-    place: str
-    cells: tuple[str, ...]
-    begins: date
-    ends: date
 
 
 @dataclass(frozen=True)
@@ -67,23 +50,6 @@ def edition_said(book: BookFile, version: str = "", day: str = "") -> Edition:
     return Edition(found, number.replace(",", "."))
 
 
-def parse_day(text: str, place: str, problems: list[Problem], odd: list[str]) -> date | None:
-    """A day in one of the three ways books write it; ``None`` for an empty one. A stray quote is an oddity."""
-    plain = text.strip(_QUOTES)
-    if plain != text.strip():
-        odd.append(place)
-    if not plain:
-        return None
-    for form in _DATES:
-        if match := form.fullmatch(plain):
-            try:
-                return date(int(match["y"]), int(match["m"]), int(match["d"]))
-            except ValueError:
-                break
-    problems.append(Problem("BOOK_DATE", place, "01.02.2026"))
-    return None
-
-
 def make_table(
     entry: Entry,
     book: BookFile,
@@ -105,6 +71,7 @@ def make_table(
     columns = [one for one in columns if sources[one.name] or not one.wordy]
     problems: list[Problem] = []
     odd: list[str] = []
+    named: list[str] = []
     rows = [
         made
         for row in book.rows
@@ -112,17 +79,18 @@ def make_table(
     ]
     _tell(problems)
     key = [index for index, one in enumerate(columns) if one.name in entry.keys]
-    joined = _joined(rows, key, problems)
+    sense = [index for index, one in enumerate(columns) if not one.wordy]
+    joined = joined_rows(rows, key, sense, problems, named)
     _tell(problems)
     if carry_on:
         last = max((row.ends for row in joined if row.ends != LAST), default=LAST)
         for row in joined:
             row.ends = LAST if row.ends == last else row.ends
     shown = [one for one in entry.columns if one in columns or one.name in entry.ours]
-    cells = [(*_ordered(entry, shown, columns, row.cells, before or {}), *_days(row)) for row in joined]
+    cells = [(*_ordered(entry, shown, columns, row.cells, before or {}), *days_text(row)) for row in joined]
     text = render([one.head for one in shown], cells, origin=origin, edition=edition, notes=notes)
     codes = {one.name: frozenset(row.cells[n] for row in joined) - {""} for n, one in enumerate(columns)}
-    remarks = [*book.remarks, *_remarks(entry, book, columns, sources, rows, joined, odd)]
+    remarks = [*book.remarks, *_remarks(book, sources, rows, joined, odd, named)]
     return BookTable(entry, edition, text, len(joined), len(book.rows), codes, tuple(remarks))
 
 
@@ -135,13 +103,13 @@ def _resolve(entry: Entry, book: BookFile, columns: Sequence[BookColumn]) -> dic
     for ours, names in zip(DAYS, entry.days, strict=True):
         found[ours] = next((name for name in names if name in there), "")
     if entry.giver != "federal" and book.form != "xml":  # made by hand after a template: a word amiss loses a column
-        _tell([Problem("BOOK_COLUMN", book.name, found=name) for name in _unknown(entry, book, found)])
+        _tell([Problem("BOOK_COLUMN", book.name, found=name) for name in unknown_columns(entry, book)])
     return found
 
 
-def _unknown(entry: Entry, book: BookFile, sources: Mapping[str, str]) -> list[str]:
-    """Columns of the file of which the index knows nothing."""
-    named = {*sources.values(), *(source for one in entry.columns for source in one.sources)}
+def unknown_columns(entry: Entry, book: BookFile) -> list[str]:
+    """Columns of the file of which the entry knows nothing."""
+    named = {source for one in entry.columns for source in one.sources} | {day for days in entry.days for day in days}
     known = {part for name in named for part in name.split("+")}
     return [name for name in book.columns if name not in known]
 
@@ -154,7 +122,9 @@ def _row(
     values: Mapping[str, str],
     problems: list[Problem],
     odd: list[str],
-) -> _Row | None:
+) -> Row | None:
+    if not any(values.values()):
+        return None  # says nothing
     cells = []
     before = len(problems)
     for one in columns:
@@ -174,35 +144,7 @@ def _row(
         problems.append(Problem("BOOK_REVERSED", place, f">= {begins.isoformat()}", ends.isoformat()))
     if len(problems) > before:
         return None
-    return _Row(place, tuple(cells), begins or FIRST, ends or LAST)
-
-
-def _joined(rows: Sequence[_Row], key: Sequence[int], problems: list[Problem]) -> list[_Row]:
-    """Rows in the order of the file; those that say the same of neighbouring or common days become one.
-
-    Two rows of one key that say different things of one day are a fault.
-    """
-    groups: dict[tuple[str, ...], list[tuple[int, _Row]]] = {}
-    for number, row in enumerate(rows):
-        groups.setdefault(tuple(row.cells[index] for index in key), []).append((number, row))
-    kept: list[tuple[int, _Row]] = []
-    for group in groups.values():
-        last: _Row | None = None
-        for number, row in sorted(group, key=lambda pair: (pair[1].begins, pair[0])):
-            if last is not None and row.cells == last.cells and row.begins <= _after(last.ends):
-                last.ends = max(last.ends, row.ends)
-                continue
-            if last is not None and row.begins <= last.ends:
-                days = f"{max(row.begins, last.begins).isoformat()}…{min(row.ends, last.ends).isoformat()}"
-                problems.append(Problem("BOOK_OVERLAP", row.place, last.place, days))
-                continue
-            last = _Row(row.place, row.cells, row.begins, row.ends)
-            kept.append((number, last))
-    return [row for _, row in sorted(kept, key=lambda pair: pair[0])]
-
-
-def _after(day: date) -> date:
-    return day if day == LAST else day + timedelta(days=1)
+    return Row(place, tuple(cells), begins or FIRST, ends or LAST)
 
 
 def _ordered(
@@ -217,13 +159,6 @@ def _ordered(
     old = before.get(tuple(made[name] for name in entry.keys), {}) if entry.own else {}
     made = {**dict(entry.fill), **{name: old[name] for name in entry.own if name in old}, **made}
     return [made.get(one.name, "") for one in shown]
-
-
-def _days(row: _Row) -> tuple[str, str]:
-    return (
-        "" if row.begins == FIRST else row.begins.isoformat(),
-        "" if row.ends == LAST else row.ends.isoformat(),
-    )
 
 
 def render(
@@ -244,23 +179,24 @@ def render(
 
 
 def _remarks(
-    entry: Entry,
     book: BookFile,
-    columns: Sequence[BookColumn],
     sources: Mapping[str, str],
-    rows: Sequence[_Row],
-    joined: Sequence[_Row],
+    rows: Sequence[Row],
+    joined: Sequence[Row],
     odd: Sequence[str],
+    named: Sequence[str],
 ) -> list[Problem]:
     found = []
     if odd:
         found.append(Problem("BOOK_DATE_ODD", odd[0], found=str(len(odd))))
+    if named:
+        found.append(Problem("BOOK_TWO_NAMES", named[0], found=str(len(named))))
+    if len(rows) < len(book.rows):
+        found.append(Problem("BOOK_BLANK", book.name, found=str(len(book.rows) - len(rows))))
     if len(joined) < len(rows):
         found.append(Problem("BOOK_JOINED", book.name, str(len(rows)), str(len(joined))))
     if not sources["valid_from"] and not sources["valid_to"]:
         found.append(Problem("BOOK_NO_DAYS", book.name))
-    if extra := _unknown(entry, book, sources):
-        found.append(Problem("BOOK_EXTRA", book.name, found=", ".join(extra[:8])))
     return found
 
 
