@@ -8,7 +8,7 @@ billed again, and eight bytes for each key and number.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import blake2b
@@ -61,6 +61,8 @@ class BuildReport:
     skipped: int = 0  # patients of a MIS register who have no account
     sources: list[tuple[str, Totals]] = field(default_factory=list)
     lineage: list[tuple[str, str, str]] = field(default_factory=list)
+    aside: list[PatientPart] = field(default_factory=list)  # left out as asked, whole
+    joined: list[str] = field(default_factory=list)  # keys of accounts put aside before that are in now
     told: Told | None = None  # of registers of another exchange: what has no place here
 
 
@@ -75,11 +77,15 @@ def build_register(
     renumber: bool = False,
     limit: int = 1000,
     told: Told | None = None,
+    later: Iterable[PatientPart] = (),
+    without: Collection[str] = (),
 ) -> BuildReport:
     """Write the register document to ``out``; no source and nothing billed again gives a zero register.
 
     ``scratch`` is a seekable stream for the patients (memory when absent). ``renumber`` numbers all
-    accounts anew; else sources keep their numbers. ``told`` collects what registers of another exchange (``Tables``)
+    accounts anew; else sources keep their numbers. ``later``: accounts that an earlier register left out; one that a
+    source has again comes from the source. ``without``: keys of accounts to be left out, of whatever they came from;
+    the report has them. ``told`` collects what registers of another exchange (``Tables``)
     lack; without it that is wrong like all else. ``Refusal`` names every bad place (``SRC_…``,
     ``VALUE_…``, ``XML_…``, ``HDR_…``), and then nothing has been written to ``out``.
     """
@@ -89,7 +95,9 @@ def build_register(
     if encoding not in profile.data["encodings"]:
         raise WrongState("ENCODING", encoding)
     builder = _Builder(wire, encoding, BuildReport(encoding), Problems(limit), scratch or io.BytesIO(), renumber)
+    builder.without = frozenset(without)
     again = [bill_again(one, profile, desk, wire, encoding, header.named.register) for one in resubmitted]
+    again = [one for one in again if one.part.xkey not in builder.without]
     builder.report.lineage = [(one.old, one.part.xkey, one.kind) for one in again]
     builder.wait_for(again)
     primary = profile.data["account_kind"]["primary"]
@@ -111,6 +119,8 @@ def build_register(
             builder.take(patient)
         after = Totals(builder.report.accounts, builder.report.kopecks)
         builder.report.sources.append((source.label, after - before))
+    for patient in later:
+        builder.take_later(patient)
     builder.take_rest(again)
     for path in _once(wire):
         if len(beside[path]) > 1:
@@ -141,6 +151,7 @@ class _Builder:
     waiting: dict[bytes, list[Again]] = field(default_factory=dict)
     inserts: list[tuple[int, list[Again]]] = field(default_factory=list)
     size: int = 0
+    without: frozenset[str] = frozenset()
 
     def write(self, data: bytes) -> None:
         self.scratch.write(data)
@@ -155,6 +166,12 @@ class _Builder:
         if not patient.accounts:
             self.report.skipped += 1
             return
+        if self.without and (out := [part for part in patient.accounts if part.xkey in self.without]):
+            self.report.aside.append(PatientPart(patient.head, patient.tail, out, patient.place))
+            kept = [part for part in patient.accounts if part.xkey not in self.without]
+            patient = PatientPart(patient.head, patient.tail, kept, patient.place)
+            if not kept:
+                return
         for part in patient.accounts:
             self.count(part)
         if self.problems.rows:
@@ -167,6 +184,13 @@ class _Builder:
             self.inserts.append((self.size, same))
             self.report.merged += len(same)
         self.write(patient.tail)
+
+    def take_later(self, patient: PatientPart) -> None:
+        """A patient whose accounts were put aside, without what the sources have anew."""
+        fresh = [part for part in patient.accounts if _hash(part.xkey) not in self.keys]
+        self.report.joined += [part.xkey for part in patient.accounts if part.xkey not in self.without]
+        if fresh:
+            self.take(PatientPart(patient.head, patient.tail, fresh, patient.place))
 
     def take_rest(self, again: list[Again]) -> None:
         """Number the accounts billed again, and give those who found no patient one of their own."""

@@ -116,7 +116,7 @@ def hold(con: duckdb.DuckDBPyConnection) -> list[Line]:
     Needs ``register``, ``here`` and ``book_volumes``; ``used_month`` where something was billed before.
     """
     con.execute(create_table("over_cap", OVER_CAP))
-    lines = _lines(con)
+    lines = lines_of(con)
     _use(con, lines)
     if not lines or _all_fit(con, lines):
         return lines
@@ -138,7 +138,8 @@ def hold(con: duckdb.DuckDBPyConnection) -> list[Line]:
     return lines
 
 
-def _lines(con: duckdb.DuckDBPyConnection) -> list[Line]:
+def lines_of(con: duckdb.DuckDBPyConnection) -> list[Line]:
+    """The lines of ``book_volumes`` for the organisation and month of ``register``, without use."""
     rows = con.execute(
         f"""SELECT row_number() OVER (ORDER BY v.usl_ok, v.vidpom, v.profil, v.mo NULLS LAST),
           v.usl_ok, v.vidpom, v.profil, v.volume, v.money
