@@ -20,7 +20,7 @@ from oms_batch.judge import caps, facts_view
 from oms_batch.judge.hits import HITS, store_hits
 from oms_batch.judge.rule import Rule
 from oms_batch.judge.rulebook import Rulebook
-from oms_batch.judge.scan import SCAN_RULES, Ready, Span, chunks, day_of, in_force, make_ready, select_scan, wide_scan
+from oms_batch.judge.scan import SCAN_RULES, Ready, Span, applies, chunks, make_ready, select_scan, wide_scan
 from oms_batch.judge.sense import hide_refused, show_all
 from oms_batch.judge.tables import ACCOUNT, FINDINGS, PERSON, REGISTER, Tables, create_table
 from oms_batch.model import PlanRow
@@ -180,8 +180,7 @@ def _one_pass(state: _Run, run_pass: str, kept: int, refused_whole: bool) -> Non
     for index, rule in enumerate(state.rules):
         if rule.built_in or rule.run_pass != run_pass:
             continue
-        by_account = ACCOUNT in state.tables.chain(rule.on)
-        condition = in_force(rule, day_of(rule.on, state.tables, state.span), state.span, by_account)
+        condition = applies(rule, state.tables, state.span)
         missing = ({rule.on, *rule.needs} | rule.parts().tables | {f"book_{book}" for book in rule.books()}) - present
         if rule.status == "retired":
             state.put(rule, "skipped", reason=RETIRED)

@@ -64,7 +64,8 @@ def _already_said(con: duckdb.DuckDBPyConnection, tables: Tables, table: str) ->
     """Table ``said``: rows of this table with elements (``table.column``) that reading found wrong."""
     con.execute(_SAID)
     own = f"pers_n IS NOT NULL AND z_sl_n IS NULL AND '{table}' = '{PERSON}'"
-    where = f"run_pass = 'structure' AND (unit = '{table}' OR {own})"
+    units = ", ".join(f"'{one}'" for one in (table, *(raw for raw, here in tables.same.items() if here == table)))
+    where = f"run_pass = 'structure' AND (unit IN ({units}) OR {own})"
     elements = con.execute(f"SELECT DISTINCT element FROM main.findings WHERE {where}").fetchall()
     names = [[element, tables.name_of(table, element)] for (element,) in elements if element]
     if not names:
@@ -72,7 +73,7 @@ def _already_said(con: duckdb.DuckDBPyConnection, tables: Tables, table: str) ->
     con.execute("CREATE OR REPLACE TEMP TABLE named_element (element VARCHAR, name VARCHAR)")
     con.executemany("INSERT INTO named_element VALUES (?, ?)", names)
     con.execute(
-        f"""INSERT INTO said SELECT DISTINCT '{table}', CASE WHEN unit = '{table}' THEN n ELSE pers_n END, e.name
+        f"""INSERT INTO said SELECT DISTINCT '{table}', CASE WHEN unit IN ({units}) THEN n ELSE pers_n END, e.name
         FROM main.findings f JOIN named_element e ON e.element = f.element WHERE {where}"""
     )
     con.execute("DROP TABLE named_element")

@@ -115,10 +115,13 @@ def _as_rule(
 
 
 def _refuses(table: str, parents: Mapping[str, str]) -> str:
+    """What a fault in this table refuses; of a table that is not in the layout, the account."""
+    if table == "register":
+        return "register"
     at = table
     while at and at not in ("z_sl", "pers"):
         at = parents.get(at, "")
-    return {"z_sl": "account", "pers": "person"}.get(at, "register")
+    return "person" if at == "pers" else "account"
 
 
 def _group_condition(row: Mapping[str, str], table: str, child: str, place: str) -> str:

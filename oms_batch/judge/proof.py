@@ -27,7 +27,8 @@ from oms_batch.judge.example import (
 )
 from oms_batch.judge.rule import Example, Rule
 from oms_batch.judge.rulebook import COMMON, Rulebook
-from oms_batch.judge.scan import day_of, in_force, make_ready, select_scan, wide_scan
+from oms_batch.judge.scan import Span, applies, make_ready, select_scan, wide_scan
+from oms_batch.judge.sqlguard import expression_parts
 from oms_batch.judge.tables import ACCOUNT, PERSON, REGISTER, create_table
 from oms_batch.ruledata import RuleData
 
@@ -173,7 +174,8 @@ def _try_cases(
     tables = rulebook.tables
     parts = rule.parts()
     all_told = parts.star or "here" in rule.needs  # it shows more of the tables than the rule's SQL says
-    named = None if all_told else parts.names | _ALWAYS | {rule.element.split(".")[-1]}
+    of_type = expression_parts(tables.type_of).names if tables.type_of else frozenset()
+    named = None if all_told else parts.names | of_type | _ALWAYS | {rule.element.split(".")[-1]}
     used = {REGISTER, PERSON, ACCOUNT, *tables.chain(rule.on), *parts.tables, *rule.needs}
     filled: Document = {}
     for i, case in enumerate(cases):
@@ -192,9 +194,11 @@ def _try_cases(
             facts_view.count_used(con)
             caps.hold(con)
         span = span_of(con)
-        live = in_force(rule, day_of(rule.on, tables, span), span, ACCOUNT in tables.chain(rule.on))
-        if live is None:  # a rule of past or coming days is proved on the documents of today
-            live = ""
+        # a rule of past or coming days is proved on the documents of today
+        day = max(rule.valid_from, rule.valid_to or rule.valid_from)
+        if applies(rule, tables, span) is None:
+            span = Span(day, day, day)
+        live = applies(rule, tables, span) or ""
         if rule.select:
             dated = f'SELECT "{rule.on}".n AS n {dated_source(rule.on)} WHERE {live or "TRUE"}'
             query = f"SELECT s.* FROM ({select_scan(rule, 0)}) s SEMI JOIN ({dated}) k ON k.n = s.n"

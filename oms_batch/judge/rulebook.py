@@ -17,7 +17,7 @@ from oms_batch.errors import SetupError
 from oms_batch.judge.fieldlines import field_rules
 from oms_batch.judge.officiallines import WORDS, is_official, official_rules
 from oms_batch.judge.rule import Rule, make_rule
-from oms_batch.judge.tables import Tables, load_tables
+from oms_batch.judge.tables import ACCOUNT, Tables, load_tables
 from oms_batch.judge.translate import translated
 from oms_batch.ruledata import RuleData
 
@@ -93,7 +93,7 @@ def _rules_of_set(rules: RuleData, set_name: str, tables: Tables, types: tuple[s
     for file in rules.list(set_name, ".toml"):
         if not file.endswith(f"/{WORDS}"):
             rule = _rule_file(rules, file, set_name)
-            if _has_type(rule, types):
+            if _asked(rule, tables, types):
                 yield _fitted(rule, tables)
     lines: Iterable[Rule] = ()
     if is_official(rules, set_name):
@@ -101,12 +101,18 @@ def _rules_of_set(rules: RuleData, set_name: str, tables: Tables, types: tuple[s
     elif rules.exists(f"{set_name}/fields.csv"):
         lines = field_rules(rules, f"{set_name}/fields.csv", set_name, tables.columns)
     for rule in lines:
-        if _has_type(rule, types):
+        if _asked(rule, tables, types):
             yield _fitted(rule, tables)
 
 
-def _has_type(rule: Rule, types: tuple[str, ...]) -> bool:
-    return not rule.files or not types or bool(set(rule.files) & set(types))
+def _asked(rule: Rule, tables: Tables, types: tuple[str, ...]) -> bool:
+    """Whether the rule is for a type of file that this exchange has.
+
+    Where one file carries accounts of several types (``type_of``), what stands above the account is of the first.
+    """
+    above = bool(tables.type_of) and ACCOUNT not in tables.chain(tables.same.get(rule.on, rule.on))
+    asked = set(types[:1]) if above and rule.on in tables.columns else set(types)
+    return not rule.files or not types or bool(set(rule.files) & asked)
 
 
 def _fitted(rule: Rule, tables: Tables) -> Rule:

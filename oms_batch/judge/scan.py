@@ -63,6 +63,17 @@ def in_force(rule: Rule, day: str, span: Span, by_account: bool) -> str | None:
     return " AND ".join(parts)
 
 
+def applies(rule: Rule, tables: Tables, span: Span) -> str | None:
+    """When a rule is asked, as a condition: it is in force, and the account is of a type that it is for; ``None``: never."""
+    by_account = ACCOUNT in tables.chain(rule.on)
+    found = in_force(rule, day_of(rule.on, tables, span), span, by_account)
+    if found is None or not (rule.files and tables.type_of and by_account):
+        return found
+    listed = ", ".join(f"'{one}'" for one in rule.files)
+    of_type = f"COALESCE(({tables.type_of}) IN ({listed}), FALSE)"
+    return f"{found} AND {of_type}" if found else of_type
+
+
 def make_ready(index: int, rule: Rule, tables: Tables, span: Span, live: str) -> Ready:
     """Compile one ``fails_when`` rule; ``live`` is its validity condition (may be empty)."""
     chain = set(tables.chain(rule.on))

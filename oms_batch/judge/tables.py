@@ -149,7 +149,8 @@ class Tables:
 
     ``optional`` holds (table, column) of what the layout does not require. ``same`` maps tables and ``table.column`` of
     the shared rules to what stands for them here (``[same]`` of the profile). ``attributes``: ``patient/@surname`` ->
-    ``pers.fam``, where elements have other names in the file.
+    ``pers.fam``, where elements have other names in the file. ``type_of``: SQL over the account that gives its type
+    (TYPE_MD), where one file carries accounts of several.
     """
 
     columns: Mapping[str, Mapping[str, str]]
@@ -157,6 +158,7 @@ class Tables:
     optional: frozenset[tuple[str, str]]
     same: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
+    type_of: str = ""
 
     def chain(self, table: str) -> list[str]:
         """The table and its ancestors, nearest first: ``usl, z_sl, pers, register``."""
@@ -191,7 +193,7 @@ def create_table(table: str, columns: Mapping[str, str]) -> str:
 def load_tables(rules: RuleData, profile: str) -> Tables:
     """Tables of the layout that the profile names; ``SetupError`` when the layout is not there."""
     if canon.has_canon(rules, profile):
-        return _canonical(canon.describe(rules, profile))
+        return _canonical(canon.describe(rules, profile), rules.toml(f"{profile}/profile.toml").get("same", {}))
     data = rules.toml(f"{profile}/profile.toml")
     layout = data.get("layout", "")
     name = f"{profile}/layouts/{layout}.csv"
@@ -215,14 +217,15 @@ def load_tables(rules: RuleData, profile: str) -> Tables:
         if table in columns:
             columns[table].update(derived)
             optional.update((table, column) for column in derived if column.startswith(("sum", "ds")))
+    type_of = data.get("official", {}).get("type_of", "")
     parents = {table: above for path, table in elements.items() if (above := _above(path, elements)) and above != table}
-    return Tables(columns, parents, frozenset(optional), data.get("same", {}), attributes)
+    return Tables(columns, parents, frozenset(optional), data.get("same", {}), attributes, type_of)
 
 
-def _canonical(found: canon.Canon) -> Tables:
+def _canonical(found: canon.Canon, same: Mapping[str, str]) -> Tables:
     """Tables that a script makes: anything in them but the keys may be absent."""
     optional = {(table, name) for table, columns in found.columns.items() for name in columns if name not in _KEYS}
-    return Tables(found.columns, found.parents, frozenset(optional))
+    return Tables(found.columns, found.parents, frozenset(optional), same)
 
 
 def _folded_loosely(path: str, elements: Mapping[str, str], loose: set[str]) -> bool:
