@@ -215,6 +215,7 @@ def _opened(ground: Ground, text: str) -> str:
     return f'<?xml version="1.0" encoding="{name}"?>\n' + text[: text.rindex("</")]
 
 
+NO_PATRONYMIC = "2"
 TAIL, PERSONS_TAIL = "</ZL_LIST>\n", "</PERS_LIST>\n"
 
 
@@ -266,8 +267,15 @@ def _renumber(node: Node, place: int) -> None:
 
 def zap(ground: Ground, one: Person, visit: Visit, values: Mapping[str, str]) -> Node:
     """An account as a tree: ZAP with PACIENT and Z_SL."""
-    account = visit.pattern.node.copy(lambda text: text % values)
+    account = special(visit.pattern.node.copy(lambda text: text % values), one)
     return Node("ZAP", {"N_ZAP": values["n"], "PR_NOV": "0"}, [pacient(ground, one), account])
+
+
+def special(account: Node, one: Person) -> Node:
+    """The account Z_SL of somebody without a patronymic says so (OS_SLUCH)."""
+    if account.tag == "Z_SL" and not one.ot:
+        account.attributes["OS_SLUCH"] = NO_PATRONYMIC
+    return account
 
 
 def _main(ground: Ground, whole: Totals) -> Iterator[str]:
@@ -283,8 +291,10 @@ def accounts_of(ground: Ground, one: Person, rows: list[Visit]) -> Iterator[str]
     who = write(pacient(ground, one), ground.shapes["ZAP"].inner["PACIENT"], "  ")
     for visit in rows:
         values = fill(visit)
-        number = values["n"]
-        yield f" <ZAP>\n  <N_ZAP>{number}</N_ZAP>\n  <PR_NOV>0</PR_NOV>\n{who}{visit.pattern.text % values} </ZAP>\n"
+        number, text = values["n"], visit.pattern.text % values
+        if not one.ot:
+            text = text.replace("<SL>", f"<OS_SLUCH>{NO_PATRONYMIC}</OS_SLUCH>\n   <SL>", 1)
+        yield f" <ZAP>\n  <N_ZAP>{number}</N_ZAP>\n  <PR_NOV>0</PR_NOV>\n{who}{text} </ZAP>\n"
 
 
 def _persons(ground: Ground) -> Iterator[str]:

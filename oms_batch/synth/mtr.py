@@ -12,7 +12,7 @@ from typing import Any
 
 from oms_batch.exchange import Profile
 from oms_batch.model import roubles
-from oms_batch.synth.federal import TAIL, Ground, pacient, prepare
+from oms_batch.synth.federal import TAIL, Ground, pacient, prepare, special
 from oms_batch.synth.federal_shape import grow, write
 from oms_batch.synth.insured import Changes
 from oms_batch.synth.numbers import base, mix
@@ -118,7 +118,7 @@ def _document(ground: Ground, source: Ground, order: Order, billed: int, held: i
 
 def _record(source: Ground, one: Person, visit: Visit, values: Mapping[str, str], order: Order) -> Node:
     """ZAP with PACIENT and the account; its numbers are those of the main part."""
-    account = visit.pattern.node.copy(lambda text: text % values)
+    account = special(visit.pattern.node.copy(lambda text: text % values), one)
     held = order.held.get(visit.ordinal, 0)
     if visit.ordinal in order.spoiled:
         for node in (account, *(one for one in account.children if one.tag == "SL")):
