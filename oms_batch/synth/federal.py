@@ -108,6 +108,7 @@ def _maker(shapes: Mapping[str, Shape]) -> Callable[[World, dict[str, Any], int]
         values |= {"doctor": doctor_of(scene["prvs"], draw), "division": str((draw >> 22) % 9 + 1)}
         values |= {"det": "1" if scene["who"] == "child" else "0", "mkb_other": "".join(other)}
         values |= {"npr_date": "%(d0)s" if values.get("npr_mo") else "", "tal_d": "%(d0)s", "tal_p": "%(d1)s"}
+        values |= {"vmp_day": "%(d0)s" if values.get("vid_hmp") else ""}
         values |= {
             "napr_date": "%(d1)s" if values.get("napr_v") else "",
         }
