@@ -9,15 +9,14 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
-from functools import partial
 from typing import Any
 
-from oms_batch import clock, foreign, requests
-from oms_batch.desk import build, corrections, dbf_again, defects, explain, invoice, refused, resubmit, sums
+from oms_batch import clock
+from oms_batch.building import SOURCE, Built, build_again, build_register, main_name, waiting_aside
+from oms_batch.desk import corrections, dbf_again, defects, explain, invoice, refused, resubmit, sums
 from oms_batch.desk.wire import kopecks, load_wire
 from oms_batch.errors import Problem, Refusal, WrongState
 from oms_batch.exchange import MO, ROLES, Hop
@@ -29,7 +28,7 @@ from oms_batch.site import Site
 from oms_batch.stages import billed_again, fragments
 from oms_batch.store import fsio, ledger
 
-SOURCE = "source"  # the "field" of a correction that takes the whole case anew from the MIS
+__all__ = ["Built", "build_again", "build_register", "main_name", "waiting_aside"]
 
 
 def _refused_states(site: Site) -> list[str]:
@@ -111,134 +110,6 @@ def put_into_next(site: Site, account: str, who: str, force: str = "") -> str:
         ledger.log(site.ledger, who, "resubmit_forced", f"account:{row['id']}", {"why": why})
     ledger.resubmit(site.ledger, row["id"], kind, who, _refused_states(site))
     return kind
-
-
-# ---- the next register ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Built:
-    """A register that was built: where it lies, what is in it."""
-
-    path: str
-    report: build.BuildReport
-
-
-def build_register(
-    site: Site, period: str, files: Sequence[str], *, number: str = "1", zero: bool = False, day: date | None = None
-) -> Built:
-    """Build the main register of a period from source cases and the accounts on the list, into the inbox.
-
-    The next sweep sends it. ``WrongState`` NOTHING_TO_BILL when there is neither source nor account and no
-    zero register was asked for; ``Refusal`` names every bad row of a source.
-    """
-    named = main_name(site, period, number)
-    if ledger.find_file(site.ledger, named.register, named.stage, named.payer, "out") is not None:
-        raise WrongState("NAME_REUSED", named.register)
-    waiting = ledger.waiting_resubmissions(site.ledger) + ledger.waiting_resubmissions(site.ledger, named.register)
-    if not files and not waiting and not zero:
-        raise WrongState("NOTHING_TO_BILL", period)
-    header = build.Header(named, day or clock.today(), number, "oms-batch")
-    with ExitStack() as stack:
-        folder = stack.enter_context(fsio.scratch_folder(str(site.home.tmp)))
-        sources = stack.enter_context(foreign.sources(files, site.profile, folder, partial(_predecessor, site)))
-        patients = stack.enter_context(fsio.create(f"{folder}/patients"))
-        plain = f"{folder}/{site.profile.data['member']}"
-        with fsio.create(plain) as out:
-            report = build.build_register(
-                site.profile,
-                header,
-                sources,
-                list(_again(site, waiting)),
-                out,
-                scratch=patients,
-                renumber=len(sources) > 1,
-            )
-            fsio.fsync_file(out)
-        # placed first: built again after a crash in between, the same accounts come in under the same keys
-        requests.name_is_free(site, named)
-        placed = {old: new for old, new, _kind in report.lineage}
-        ledger.place_resubmissions(
-            site.ledger,
-            [(row["account_id"], named.register, placed[row["xkey"]]) for row in waiting if row["xkey"] in placed],
-        )
-        path = requests.pack_into_inbox(site, plain, named)
-    return Built(path, report)
-
-
-def build_again(site: Site, period: str) -> list[Built]:
-    """Archives of the accounts on the list, into the inbox, where such accounts go by archives of their own."""
-    made = []
-    with fsio.scratch_folder(str(site.home.tmp)) as folder:
-        for one in billed_again.archives(
-            site.ledger, site.profile, period, lambda account: _corrections(site, account)[1], folder, clock.now()
-        ):
-            requests.name_is_free(site, one.named)
-            ledger.place_resubmissions(site.ledger, one.placed)
-            counts = one.totals.accounts, one.totals.accounts, one.totals.kopecks
-            report = build.BuildReport("", *counts, lineage=list(one.lineage))
-            made.append(Built(requests.submit(site, one.path), report))
-    return made
-
-
-def _predecessor(site: Site, xkey: str) -> tuple[str, str]:
-    """(register, primary or repeat) of a refused account that has no successor yet; empty: there is none."""
-    found = [
-        one for one in ledger.refused(site.ledger, _refused_states(site), xkey=xkey) if one["desk"] != "resubmitted"
-    ]
-    return (found[-1]["register"], resubmit.kind(site.profile, found[-1])) if found else ("", "")
-
-
-def main_name(site: Site, period: str, number: str) -> NamedFile:
-    """The name of our own main register of a period."""
-    if ROLES[site.settings.role] != MO:
-        raise WrongState("ROLE_STAGE", site.settings.role)
-    own = site.settings.own
-    stage = next(line.stage for line in site.profile.sends if line.sender == MO and not line.source)
-    extension = site.profile.data["name"]["extensions"][0]
-    parts = {"ogrn_mo": own.ogrn, "kpp_mo": own.kpp, "mo": own.code, "yy": period[2:4], "mm": period[5:]}
-    parts |= {"number": number, "payer": str(site.profile.data["name"]["all_payers"])}
-    return names.build(stage, parts | site.profile.data["name"].get("own", {}), extension, site.profile)
-
-
-def _again(site: Site, waiting: list[dict[str, Any]]) -> Iterator[build.Resubmission]:
-    """Accounts on the list with their bytes as they were sent, or as the MIS has corrected them since."""
-    by_file: dict[str, list[dict[str, Any]]] = {}
-    fixes = {row["account_id"]: _corrections(site, row["account_id"]) for row in waiting}
-    for row in waiting:
-        source = fixes[row["account_id"]][0] or _sent(site, row["register"])
-        by_file.setdefault(source, []).append(row)
-    for source, rows in by_file.items():
-        cut = fragments.cut(site.profile, source, {row["xkey"] for row in rows}, str(site.home.tmp))
-        for row in rows:
-            piece = cut.get(row["xkey"])
-            if piece is None:
-                raise WrongState("ACC_UNKNOWN", row["xkey"])
-            yield build.Resubmission(
-                piece.patient, piece.account, piece.encoding, row["kind"], row["register"], fixes[row["account_id"]][1]
-            )
-
-
-def _corrections(site: Site, account: int) -> tuple[str, list[tuple[str, str]]]:
-    """(the case taken anew from the MIS, or empty; the fields corrected since)."""
-    source, fields = "", list[tuple[str, str]]()
-    for row in ledger.corrections_of(site.ledger, account):
-        if row["field"] == SOURCE:
-            source, fields = row["value_ref"], []
-            continue
-        said = json.loads(fsio.read_bytes(row["value_ref"]))
-        fields.append((said["field"], said["value"]))
-    return source, fields
-
-
-def _sent(site: Site, register: str) -> str:
-    """The main register as we sent it."""
-    for line in site.profile.sends:
-        if line.sender == MO and not line.source:
-            found = [row for row in ledger.files_of(site.ledger, line.stage, "out") if row["register"] == register]
-            if found:
-                return str(found[-1]["path"])
-    raise WrongState("STAGE_ORDER", register)
 
 
 # ---- invoices ------------------------------------------------------------------------------------

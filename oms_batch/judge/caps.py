@@ -89,12 +89,17 @@ def allot(rows: Iterable[tuple[int, tuple[str | None, ...], int]], lines: list[L
             yield Over(n, what, line)
 
 
+def at_hand(rules: RuleData, profile: str) -> bool:
+    """Whether there is a book of caps: where there is none, nothing is held against caps."""
+    return any(rules.exists(f"{root}/books/{BOOK}.csv") for root in (profile, COMMON))
+
+
 def load(con: duckdb.DuckDBPyConnection, rules: RuleData, profile: str) -> dict[str, str]:
     """Make ``book_volumes`` where the book is at hand; gives its edition, or nothing: then no cap is known.
 
     ``SetupError`` for a month that is not YYYY-MM or a cap below zero.
     """
-    if not any(rules.exists(f"{root}/books/{BOOK}.csv") for root in (profile, COMMON)):
+    if not at_hand(rules, profile):
         con.execute(f"DROP TABLE IF EXISTS book_{BOOK}")
         return {}
     book = read_book(rules, profile, BOOK)

@@ -26,37 +26,41 @@ def measure(
     path: str,
     named: NamedFile,
     standing: Standing,
-    sent: Callable[[str], str],
+    sent: Callable[[str], tuple[str, str]],
     folder: str,
     limits: Mapping[str, Any],
 ) -> Measured:
     """Which accounts of the document at ``path`` do not fit under the caps, after what stands of this month already.
 
-    ``sent`` gives the file of a register that was sent. Accounts are taken in the fund's order by the fund's own
-    function, so what is kept here is not refused there for want of room. No caps for the month: no lines.
+    ``sent`` gives the path and the name of a register that was sent. Accounts are taken in the fund's order by the
+    fund's own function, so what is kept here is not refused there for want of room. No caps for the month: no lines.
     """
+    if not caps.at_hand(profile.rules, profile.id):
+        return Measured((), ())
     with _opened(profile, path, named, folder, limits) as con:
         facts_view.make_here(con)
-        if not caps.load(con, profile.rules, profile.id) or not caps.lines_of(con):
+        caps.load(con, profile.rules, profile.id)
+        if not caps.lines_of(con):
             return Measured((), ())
         con.execute(create_table("used_month", facts_view.USED))
         for earlier, keys in sorted(standing.items()):
-            if used := _used(profile, sent(earlier), keys, folder, limits):
+            where, name = sent(earlier)
+            if used := _used(profile, where, name, keys, folder, limits):
                 con.executemany("INSERT INTO used_month VALUES (?, ?, ?, ?, ?)", used)
         lines = caps.hold(con)
         rows = con.execute(
-            """SELECT z.xkey, o.what, o.line, o.shown, COALESCE(z.usl_ok, ''), COALESCE(CAST(z.date_z_2 AS VARCHAR), ''),
-              CAST(COALESCE(z.sumv, 0) AS BIGINT)
+            """SELECT z.xkey, o.what, o.line, o.shown, COALESCE(z.usl_ok, ''),
+              COALESCE(CAST(z.date_z_2 AS VARCHAR), ''), CAST(COALESCE(z.sumv, 0) AS BIGINT)
             FROM over_cap o JOIN z_sl z ON z.n = o.z_sl_n ORDER BY z.date_z_2, z.xkey, z.n"""
         ).fetchall()
     return Measured(tuple(_told(line) for line in lines), tuple(Beyond(*row) for row in rows))
 
 
 def _used(
-    profile: Profile, path: str, keys: Mapping[str, int], folder: str, limits: Mapping[str, Any]
+    profile: Profile, path: str, name: str, keys: Mapping[str, int], folder: str, limits: Mapping[str, Any]
 ) -> list[tuple[Any, ...]]:
     """What of a register that was sent stands, by the kinds of care that caps are cut by."""
-    with _opened(profile, path, names.identify(fsio.basename(path), profile), folder, limits) as con:
+    with _opened(profile, path, names.identify(name, profile), folder, limits) as con:
         facts_view.make_here(con)
         con.execute("CREATE TABLE stands (xkey VARCHAR, withheld BIGINT)")
         con.register("stands_now", _columns(keys))
