@@ -19,6 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("work",),
     ("companions", "wording"),
     ("conductor", "insurance", "nsi", "overview", "requests"),
+    ("building",),
     ("office",),
     ("doors",),
     ("cli",),
