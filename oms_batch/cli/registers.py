@@ -43,12 +43,21 @@ def register_group() -> None:
 )
 @option("--number", default="1", show_default=True, help=N_("Number of the register in its month, one digit."))
 @option("--zero", is_flag=True, help=N_("A register without accounts is meant."))
-def build(period: str, sources: tuple[str, ...], number: str, zero: bool) -> int:
+@option(
+    "--sequester",
+    is_flag=True,
+    help=N_("Put aside for a later register what does not fit under the caps of volume and money of the month."),
+)
+def build(period: str, sources: tuple[str, ...], number: str, zero: bool, sequester: bool) -> int:
     with opened() as site, locked(site):
         if billed_again.in_tables(site.profile):  # new cases come from the MIS as archives of their own
+            if sequester:
+                raise click.UsageError(_("here the MIS makes the registers; check FILE says what does not fit"))
             built = office.build_again(site, period)
         else:
-            built = [office.build_register(site, period, sources, number=number, zero=zero)]
+            built = [
+                office.build_register(site, period, sources, number=number, zero=zero, fit=sequester, who=who())
+            ]
     if json_wanted():
         documents = [_built_json(made) for made in built]
         print_json(documents[0] if len(documents) == 1 else documents)
@@ -66,6 +75,7 @@ def build(period: str, sources: tuple[str, ...], number: str, zero: bool) -> int
         if lost := _no_place(made):
             click.echo(_("What of the source has no place in the register:"))
             print_table([_("element"), _("values")], [[one["element"], str(one["values"])] for one in lost])
+        _tell_caps(made)
     click.echo(_("The next sweep sends it: oms-batch run --once"))
     return DONE
 
@@ -77,6 +87,73 @@ def _no_place(made: office.Built) -> list[dict[str, Any]]:
     return [{"element": name, "values": count} for name, count in sorted(both.items())]
 
 
+def _tell_caps(made: office.Built) -> None:
+    """How the register stands to the caps of its month, line by line, where there are caps."""
+    beyond = made.caps.total
+    if made.report.joined:
+        click.echo(_("Accounts put aside before that are in now: {n}").format(n=len(made.report.joined)))
+    if not beyond.accounts:
+        return
+    head = [_("conditions"), _("kind"), _("profile"), _("cap"), _("billed before"), _("in this register"), _("beyond")]
+    rows = []
+    for line in made.caps.lines:
+        for cap, unit in ((line.volume, "accounts"), (line.money, "kopecks")):
+            if cap is not None:
+                shown = str if unit == "accounts" else money
+                counts = [getattr(one, unit) for one in (line.used, line.kept, line.over)]
+                cut = [one or _("any") for one in (line.usl_ok, line.vidpom, line.profil)]
+                rows.append([*cut, shown(cap), *map(shown, counts)])
+    print_table(head, rows, right=(3, 4, 5, 6))
+    shown = {"n": beyond.accounts, "sum": money(beyond.kopecks)}
+    if made.aside.accounts or made.report.aside:
+        click.echo(_("Put aside for a later register: {n} for {sum}").format(**shown))
+    else:
+        text = _("WARNING: beyond the caps: {n} for {sum}; they will be refused. To put them aside: --sequester")
+        click.echo(text.format(**shown))
+
+
+def _caps_json(made: office.Built) -> dict[str, Any]:
+    lines = [
+        {
+            "usl_ok": line.usl_ok,
+            "vidpom": line.vidpom,
+            "profil": line.profil,
+            "volume": line.volume,
+            "money": None if line.money is None else roubles(line.money),
+            **{
+                name: {"accounts": one.accounts, "sum": roubles(one.kopecks)}
+                for name, one in (("used", line.used), ("kept", line.kept), ("over", line.over))
+            },
+        }
+        for line in made.caps.lines
+    ]
+    beyond = [{"account": one.xkey, "what": one.what, "line": one.shown} for one in made.caps.beyond]
+    aside = {"accounts": made.aside.accounts, "sum": roubles(made.aside.kopecks)}
+    return {"lines": lines, "beyond": beyond, "put_aside": aside, "taken_in": made.report.joined}
+
+
+@command("sequestered", help=N_("Accounts that were put aside because of the caps and wait for a register."))
+def sequestered() -> int:
+    with opened() as site:
+        rows = office.waiting_aside(site)
+    if json_wanted():
+        names = ("xkey", "register", "period", "what", "line", "usl_ok", "date_z_2")
+        print_json([{**{name: row[name] for name in names}, "sum": roubles(row["sumv"])} for row in rows])
+        return DONE
+    head = [_("account"), _("month"), _("conditions"), _("care ended"), _("sum"), _("cap")]
+    print_table(
+        head,
+        [
+            [row["xkey"], row["period"], row["usl_ok"], row["date_z_2"], money(row["sumv"]), row["line"]]
+            for row in rows
+        ],
+        right=(4,),
+    )
+    total = sum(row["sumv"] for row in rows)
+    click.echo(_("Waiting: {n} for {sum}").format(n=len(rows), sum=money(total)))
+    return DONE
+
+
 def _built_json(made: office.Built) -> dict[str, Any]:
     report = made.report
     return {
@@ -86,6 +163,7 @@ def _built_json(made: office.Built) -> dict[str, Any]:
         "sum": roubles(report.kopecks),
         "billed_again": [{"from": old, "account": new, "kind": kind} for old, new, kind in report.lineage],
         "no_place": _no_place(made),
+        "caps": _caps_json(made),
     }
 
 
@@ -175,5 +253,6 @@ def final(register: str, payer: str) -> int:
 def add_to(program: click.Group) -> None:
     """Hang these commands on the program."""
     register_group.add_command(build)
+    register_group.add_command(sequestered)
     for one in (register_group, reformulate, verify_reformulation, experts, final):
         program.add_command(one)
