@@ -55,9 +55,7 @@ def build(period: str, sources: tuple[str, ...], number: str, zero: bool, seques
                 raise click.UsageError(_("here the MIS makes the registers; check FILE says what does not fit"))
             built = office.build_again(site, period)
         else:
-            built = [
-                office.build_register(site, period, sources, number=number, zero=zero, fit=sequester, who=who())
-            ]
+            built = [office.build_register(site, period, sources, number=number, zero=zero, fit=sequester, who=who())]
     if json_wanted():
         documents = [_built_json(made) for made in built]
         print_json(documents[0] if len(documents) == 1 else documents)
@@ -99,10 +97,10 @@ def _tell_caps(made: office.Built) -> None:
     for line in made.caps.lines:
         for cap, unit in ((line.volume, "accounts"), (line.money, "kopecks")):
             if cap is not None:
-                shown = str if unit == "accounts" else money
+                as_text = str if unit == "accounts" else money
                 counts = [getattr(one, unit) for one in (line.used, line.kept, line.over)]
                 cut = [one or _("any") for one in (line.usl_ok, line.vidpom, line.profil)]
-                rows.append([*cut, shown(cap), *map(shown, counts)])
+                rows.append([*cut, as_text(cap), *map(as_text, counts)])
     print_table(head, rows, right=(3, 4, 5, 6))
     shown = {"n": beyond.accounts, "sum": money(beyond.kopecks)}
     if made.aside.accounts or made.report.aside:
@@ -143,10 +141,7 @@ def sequestered() -> int:
     head = [_("account"), _("month"), _("conditions"), _("care ended"), _("sum"), _("cap")]
     print_table(
         head,
-        [
-            [row["xkey"], row["period"], row["usl_ok"], row["date_z_2"], money(row["sumv"]), row["line"]]
-            for row in rows
-        ],
+        [[row["xkey"], row["period"], row["usl_ok"], row["date_z_2"], money(row["sumv"]), row["line"]] for row in rows],
         right=(4,),
     )
     total = sum(row["sumv"] for row in rows)
