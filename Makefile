@@ -34,6 +34,7 @@ golden: venv  # write fixtures/*/expect anew and show the difference; make golde
 bench: venv  # 10⁴ and 10⁵ accounts, 10⁵ DBF records; make bench ACCOUNTS=1000000 RECORDS=1000000 for the big ones
 	$(PY) -m tests.bench $(ACCOUNTS)
 	$(PY) -m tests.bench.dbf $(RECORDS)
+	$(PY) -m tests.bench.rules $(or $(ACCOUNTS),20000)
 
 demo: venv
 	$(PY) cli.py demo $(or $(DIR),demo-month)

@@ -1,4 +1,4 @@
-"""For every rule some change of one field of its pass example turns it red: no rule is proved by a document of another kind."""
+"""For every rule a change of one field of its pass example turns it red: none is proved by another kind of document."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from oms_batch.exchange import load_profile, shipped
+from oms_batch.exchange import Profile, load_profile, shipped
 from oms_batch.judge import proof
 from oms_batch.judge.example import Bases, Document, document, known, load_bases
 from oms_batch.judge.rule import Rule
@@ -57,6 +57,11 @@ def documents(rule: Rule, book: Rulebook, bases: Bases) -> tuple[list[Document],
     return found[0], found[1]
 
 
+def sets_of(profile: Profile) -> list[str]:
+    """All rule sets that any line of the profile runs."""
+    return list(dict.fromkeys(one for line in (*profile.hops, *profile.sends) for one in line.rules))
+
+
 def turns_red(con: object, rule: Rule, book: Rulebook, bases: Bases) -> bool:
     passes, fails = documents(rule, book, bases)
     steps: Iterator[tuple[Document, Document]] = product(passes, fails)
@@ -75,8 +80,7 @@ def turns_red(con: object, rule: Rule, book: Rulebook, bases: Bases) -> bool:
 @pytest.mark.parametrize("name", shipped())
 def test_a_change_of_one_field_turns_every_rule_red(name: str) -> None:
     profile = load_profile(name)
-    sets = list(dict.fromkeys(one for line in (*profile.hops, *profile.sends) for one in line.rules))
-    book = load(RULES, sets, profile.id)
+    book = load(RULES, sets_of(profile), profile.id)
     bases = load_bases(RULES, profile.id)
     con = proof.proving_ground(book, RULES)
     looked, pale = 0, []

@@ -29,7 +29,7 @@ def prove_structure(rules: RuleData, profile: str) -> Iterator[ExampleResult]:
         owner, _, file = row["layout"].partition("/")
         if owner != profile:
             continue
-        layouts = list(_confirmed(rules, profile, file, row["path"]))
+        layouts = _confirmed(rules, profile, file, row["path"])
         if not layouts:
             raise SetupError(f"{FILE}: {row['path']}: no confirmed layout of {row['layout']} has it")
         for kind, text, expected in (("pass", row["ok"], ""), ("fail", row["bad"], row["finding"])):
@@ -40,13 +40,15 @@ def prove_structure(rules: RuleData, profile: str) -> Iterator[ExampleResult]:
                 yield ExampleResult(code, kind, why, said == expected, int(bool(expected)), int(bool(said)), said)
 
 
-def _confirmed(rules: RuleData, profile: str, file: str, path: str) -> Iterator[elements.Element]:
-    """The element in every layout of the file whose limits are known and which is of the days of the checks."""
+def _confirmed(rules: RuleData, profile: str, file: str, path: str) -> list[elements.Element]:
+    """The element in every layout of the file whose limits are known: of the days of the checks, else of before."""
+    found: dict[bool, list[elements.Element]] = {False: [], True: []}
     for row in elements.index(rules, profile):
-        if row["file"] == file and row["status"] == "confirmed" and not row["version"].startswith("2"):
-            found = elements.load(rules, profile, f"{row['type']}:{row['id']}").elements.get(path)
-            if found is not None:
-                yield found
+        if row["file"] == file and row["status"] == "confirmed":
+            one = elements.load(rules, profile, f"{row['type']}:{row['id']}").elements.get(path)
+            if one is not None:
+                found[row["version"].startswith("2")].append(one)
+    return found[False] or found[True]
 
 
 def _verdict(one: elements.Element, text: str) -> str:
