@@ -22,7 +22,7 @@ READERS = (".csv", ".txt", ".dbf")
 class Known:
     """What a home knows: the register of the insured, policies in the lists by table, editions brought in."""
 
-    register: Stats | None
+    register: Stats
     policies: dict[str, int]
     editions: list[Edition]
 
@@ -91,5 +91,5 @@ def known(site: Site) -> Known:
     if not fsio.exists(path):
         raise WrongState("INSURED_ABSENT")
     lists, editions = policy_lists.count(path), insured.editions(path)
-    register = insured.stats(path) if insured.has_register(path) else None
+    register = insured.stats(path) if insured.has_register(path) else Stats(0, 0, 0, "", "")
     return Known(register, lists, editions)

@@ -23,7 +23,8 @@ from oms_batch.reply import protocol
 from oms_batch.reply.flk_p import Form, load_form
 from oms_batch.routing import Route, SetAside, own_parties, recipient, route
 from oms_batch.site import Site
-from oms_batch.store import facts, fsio, ledger, sandbox, spool
+from oms_batch.stages import doubts
+from oms_batch.store import facts, fsio, ledger, queue, sandbox, spool
 
 ATTEMPTS = 3
 HANDLERS = "oms_batch.stages"
@@ -68,6 +69,7 @@ def _run(site: Site, job: dict[str, Any]) -> Handled:
         if order.late and site.profile.data["deadline"]["late"] == "refuse":
             raise Refusal(Problem("LATE", named.period, expected=order.options["due"], found=job["received_at"]))
         result = WorkResult.from_json(sandbox.run(f"{HANDLERS}.{way.hop.handler}:work", order.as_json(), _limits(site)))
+        doubts.take(site.ledger, site.profile, str(site.home.root), order.scratch)
     except SetAside as aside:
         return quarantine_job(site, job, aside)
     except Refusal as refusal:
@@ -139,6 +141,7 @@ def make_order(site: Site, job: dict[str, Any], named: NamedFile, way: Route) ->
         "direction": way.direction,
         "overlay": site.overlay,
         "insured": str(site.home.insured) if fsio.exists(site.home.insured) else "",
+        "decided": queue.export_decided(site.ledger, f"{scratch}/decided.parquet"),
         "zip_level": site.settings.zip_level,
         "job": job["id"],
         "due": deadline(site.profile, named.period).isoformat() if line.stage == terms["stage"] else "",

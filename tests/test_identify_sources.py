@@ -83,7 +83,7 @@ def test_sources_stand_side_by_side_and_editions_are_told(home: Path) -> None:
     bring(home, "insured.csv", PERSONS, edition="2019-11-30")
     with open_site(str(home)) as site:
         known = insurance.known(site)
-    assert known.register is not None and known.register.rows == 1
+    assert known.register.rows == 1
     assert known.policies == {"numbers": 4, "stopped": 1}
     assert [(one.source, one.edition) for one in known.editions] == [
         ("register", "2019-10-31"), ("numbers", "2019-10-01"), ("stop", "2019-10-31"), ("register", "2019-11-30"),

@@ -8,6 +8,7 @@ import click
 
 from oms_batch import clock, logs, nsi, overview, requests
 from oms_batch.cli.common import DONE, FOUND, OUR_FAULT, command, json_wanted, opened
+from oms_batch.cli.identify import tell_reminders
 from oms_batch.cli.show import handled_json, tell_handled, tell_status
 from oms_batch.cli.texts import Period, argument, clean, option, print_json
 from oms_batch.conductor import settling_of, sweep
@@ -70,12 +71,14 @@ def night() -> int:
                     "overdue": [_awaited(item) for item in summary.overdue],
                     "awaited": [_awaited(item) for item in summary.awaited],
                     "parked": summary.parked,
+                    "doubts": summary.doubts,
                     "verify": summary.verify,
                 }
             )
         else:
             _tell_night(summary)
-        bad = code_of(summary.handled) or summary.overdue or not summary.verify["balanced"]
+        late = summary.overdue or any(one["late"] for one in summary.doubts)
+        bad = code_of(summary.handled) or late or not summary.verify["balanced"]
         return FOUND if bad else DONE
 
 
@@ -107,6 +110,7 @@ def _tell_night(summary: nightly.Summary) -> None:
         click.echo(
             text.format(register=item.register, stage=item.stage, payer=item.payer, who=item.who, until=item.until)
         )
+    tell_reminders(summary.doubts)
     balanced = summary.verify["balanced"]
     click.echo(_("Ledger: balanced.") if balanced else _("Ledger: DOES NOT BALANCE. See: oms-batch ledger verify"))
 

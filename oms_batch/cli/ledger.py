@@ -95,12 +95,19 @@ def insured_group() -> None:
     """The insured."""
 
 
-@command("import", help=N_("Replace the register of the insured by a CSV or DBF file."))
+@command("import", help=N_("Bring in the insured (they replace those there) or a list of policies from CSV or DBF."))
 @argument("file", type=click.Path(exists=True, dir_okay=False))
 @option("--skip-bad", is_flag=True, help=N_("Leave bad rows out instead of refusing the file; they are counted."))
-def insured_import(file: str, skip_bad: bool) -> int:
+@option(
+    "--source",
+    default="",
+    help=N_("register, numbers (policies in force), started (new ones) or stop (cancelled); else the name tells it."),
+)
+@option("--edition", default="", help=N_("The day of the edition, YYYY-MM-DD; else the name tells it, or it is today."))
+def insured_import(file: str, skip_bad: bool, source: str, edition: str) -> int:
     with opened() as site, locked(site):
-        found = insurance.bring_in(site, file, skip_bad=skip_bad)
+        known = source or insurance.source_of(site, file)
+        found = insurance.bring_in(site, file, skip_bad=skip_bad, source=known, edition=edition)
     if json_wanted():
         print_json(
             {"rows": found.rows, "kept": found.kept, "bad": found.bad, "places": [list(one) for one in found.places]}
@@ -117,7 +124,9 @@ def insured_import(file: str, skip_bad: bool) -> int:
 @command("stats", help=N_("What the register of the insured holds."))
 def insured_stats() -> int:
     with opened() as site:
-        found = insurance.stats(site)
+        known = insurance.known(site)
+    found = known.register
+    editions = [{"source": one.source, "edition": one.edition, "rows": one.rows} for one in known.editions]
     if json_wanted():
         print_json(
             {
@@ -127,6 +136,8 @@ def insured_stats() -> int:
                 "first": found.first,
                 "last": found.last,
                 "smo": dict(found.smo),
+                "policies": known.policies,
+                "editions": editions,
             }
         )
     else:
@@ -136,6 +147,11 @@ def insured_stats() -> int:
             )
         )
         print_table([_("insurer"), _("open policies")], sorted(found.smo.items()), right=(1,))
+        for table, count in known.policies.items():
+            text = _("Cancelled policies: {n}") if table == "stopped" else _("Policies in force by the list: {n}")
+            click.echo(text.format(n=count))
+        rows = [[str(cell) for cell in one.values()] for one in editions]
+        print_table([_("source"), _("edition"), _("rows")], rows, right=(2,))
     return DONE
 
 

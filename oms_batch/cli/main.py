@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from oms_batch import __version__, i18n
-from oms_batch.cli import click_texts, convert, demo, desk, exchange, ledger, nsi, persons, registers, rules
+from oms_batch.cli import click_texts, convert, demo, desk, exchange, identify, ledger, nsi, persons, registers, rules
 from oms_batch.cli.common import CANNOT, DONE, OUR_FAULT, Options
 from oms_batch.cli.texts import TextGroup, TextOption, clean, option
 from oms_batch.errors import Fault, Problem, Refusal, SetupError, WrongState
@@ -91,7 +91,7 @@ def program(ctx: click.Context, home: str, lang: str, as_json: bool) -> None:
 
 
 click_texts.install()
-for group in (demo, exchange, registers, desk, persons, convert, rules, nsi, ledger):
+for group in (demo, exchange, registers, desk, persons, identify, convert, rules, nsi, ledger):
     group.add_to(program)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from oms_batch import clock, logs, nsi, overview, requests
 from oms_batch.conductor import publish, settling_of, sweep
+from oms_batch.doors import identify
 from oms_batch.errors import WrongState
 from oms_batch.site import Site
 from oms_batch.store import ledger
@@ -22,6 +23,7 @@ class Summary:
     overdue: list[overview.Awaited] = field(default_factory=list)
     awaited: list[overview.Awaited] = field(default_factory=list)
     parked: int = 0
+    doubts: list[dict[str, Any]] = field(default_factory=list)  # of identification: what a person has to do until when
     verify: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -45,6 +47,7 @@ def run(site: Site) -> Summary:
         for item in overview.awaited(site, row["register"], row["jobs"], row["payers"].get("", {}).get("accounts", 0)):
             (night.overdue if item.overdue else night.awaited).append(item)
     night.parked = len(ledger.parked(site.ledger))
+    night.doubts = identify.reminders(site)
     night.verify = overview.totals(site)
     ledger.put_note(site.ledger, "nightly", clock.now().isoformat())
     level = "info" if night.verify["balanced"] else "error"

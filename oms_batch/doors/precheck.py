@@ -12,7 +12,7 @@ from oms_batch.intake import names
 from oms_batch.model import WorkOrder
 from oms_batch.problems import problem_row
 from oms_batch.site import Site
-from oms_batch.store import facts, fsio, sandbox
+from oms_batch.store import facts, fsio, queue, sandbox
 
 NOBODY = {"ogrn": "", "kpp": "", "letter": "", "smo": "", "name": ""}
 
@@ -70,6 +70,7 @@ def _order(site: Site | None, profile: Profile, file: str, scratch: str) -> Work
             "hop": {"stage": line.stage, "sender": line.sender, "receiver": line.receiver},
             "overlay": site.overlay if site else "",
             "insured": insured,
+            "decided": queue.export_decided(site.ledger, f"{scratch}/decided.parquet") if insured and site else "",
             "without_insured": not insured,
             "job": 0,
         },

@@ -14,6 +14,7 @@ from oms_batch.judge import books, bookwatch, caps, engine, facts_view, identify
 from oms_batch.judge.person import load_spelling
 from oms_batch.model import PlanRow, Totals, WorkResult, last_day
 from oms_batch.reply.marks import Codes, RuleText, Texts
+from oms_batch.stages import doubts
 from oms_batch.stages.workbench import Bench, effects_path, key_of, save
 
 LISTED = 1000
@@ -54,7 +55,8 @@ def judge(bench: Bench, line: Hop, payer: str = "") -> Judged:
         spent: dict[str, float] = {}
         plan = engine.run(con, book, spent=spent)
         _whole_register(bench, book)
-        verdict.decide(con, book, payer=payer)
+        by_act = profile.data.get("final", {}).get("code_on") == "act"
+        verdict.decide(con, book, payer=payer, act=bench.received_at.date() if by_act else None)
         # answers name a defect by its number, rules by its key
         con.execute("UPDATE verdicts SET defect = osn")
     return Judged(book, editions, plan, spent, texts_of(bench, book), Codes.of(profile.data))
@@ -128,6 +130,7 @@ def result(bench: Bench, line: Hop, judged: Judged) -> WorkResult:
         save(effects_path(bench.order), [(bench.con, effects_sql(line))])
         sql = facts_view.select_facts(bench.named.register, int(bench.order.options["job"]), line.passed, line.refused)
         save(f"{bench.order.box}/facts.parquet", [(bench.con, sql)])
+        doubts.write(bench)
     sent, refused = bench.totals(), refused_totals(bench)
     return WorkResult(
         status_of(sent, refused),
