@@ -185,10 +185,10 @@ def _make(site: Site, work: _Work, fresh: dict[str, BookTable], anyway: bool) ->
                 origin=f"book {entry.official or entry.name}, brought in by its administrator",
                 notes=notes, before=rows_before(rules, profile, entry),
             )  # fmt: skip
-            if not anyway:
-                old, codes = _in_force(rules, profile, entry, fresh)
-                bookmake.check_successor(table, old, codes)
             work.tables.append(table)
+        for table in () if anyway else tuple(work.tables):
+            old, codes = _in_force(rules, profile, table.entry, fresh)
+            bookmake.check_successor(table, old, codes)
     except Refusal as error:
         work.fail(error)
         return
@@ -260,8 +260,10 @@ def _settle(site: Site, work: _Work, who: str, anyway: bool) -> None:
         work.brought.state = THERE
         return
     editions.lay(site.overlay, files)
-    data = {"edition": work.brought.edition, "rows": work.brought.rows, "anyway": anyway}
-    ledger.log(site.ledger, who, "nsi", work.tables[0].entry.name, data)
+    for table in work.tables:
+        digest = fsio.digest(table.text)[0]
+        data = {"edition": str(table.edition), "rows": table.rows, "anyway": int(anyway), "sha256": digest}
+        ledger.log(site.ledger, who, "nsi", table.entry.name, data)
 
 
 def ready(site: Site) -> None:
