@@ -187,7 +187,8 @@ class _Builder:
 
     def take_later(self, patient: PatientPart) -> None:
         """A patient whose accounts were put aside, without what the sources have anew."""
-        fresh = [part for part in patient.accounts if _hash(part.xkey) not in self.keys]
+        known = {part.xkey for one in self.report.aside for part in one.accounts} if self.without else set()
+        fresh = [part for part in patient.accounts if _hash(part.xkey) not in self.keys and part.xkey not in known]
         self.report.joined += [part.xkey for part in patient.accounts if part.xkey not in self.without]
         if fresh:
             self.take(PatientPart(patient.head, patient.tail, fresh, patient.place))
