@@ -16,8 +16,8 @@ from typing import Any
 
 from oms_batch import clock
 from oms_batch.building import SOURCE, Built, build_again, build_register, main_name, waiting_aside
-from oms_batch.desk import corrections, dbf_again, defects, explain, invoice, refused, resubmit, sums
-from oms_batch.desk.wire import kopecks, load_wire
+from oms_batch.desk import corrections, dbf_again, expertise, explain, invoice, refused, resubmit, sums
+from oms_batch.desk.wire import load_wire
 from oms_batch.errors import Problem, Refusal, WrongState
 from oms_batch.exchange import MO, ROLES, Hop
 from oms_batch.i18n import _
@@ -209,8 +209,9 @@ DECISION_HEAD = ("xkey", "kod", "withheld", "act_no", "act_date", "expert")
 
 
 def bring_decisions(site: Site, file: str, who: str) -> tuple[int, int]:
-    """Decisions of experts from a ``;`` table (``DECISION_HEAD``); gives (new, known already).
+    """Decisions of experts from a ``;`` table (``DECISION_HEAD``, perhaps ``kind`` and ``fine``); (new, known already).
 
+    A line that gives the code only (``withheld`` empty) is worth what the shares of that code say.
     ``Refusal`` DECISION_ROW names every bad row; nothing is kept then.
     """
     if ROLES[site.settings.role] == MO:
@@ -243,22 +244,4 @@ def _decision(site: Site, row: dict[str, str]) -> dict[str, Any]:
     final = next((line.stage for line in site.profile.sends if line.handler == "finalise"), "")
     if ledger.find_file(site.ledger, accepted[-1]["register"], final, accepted[-1]["payer"], "out") is not None:
         raise WrongState("STAGE_CLOSED")
-    if kopecks(row["withheld"]) <= 0:
-        raise WrongState("DECISION_SUM")
-    account, day = accepted[-1], date.fromisoformat(row["act_date"])
-    # the receiver knows a defect by the day of the care: a code of another time would get the whole answer refused
-    care = date.fromisoformat(account["date_z_2"]) if account["date_z_2"] else day
-    books = [one for one in defects.find(site.rules, row["kod"], care) if one["kod"]]
-    if not books:
-        raise WrongState("DEFECT_CODE")
-    return {
-        "register": account["register"],
-        "xkey": row["xkey"],
-        "payer": account["payer"],
-        "kod": books[0]["kod"],
-        "defect": books[0]["osn"],
-        "withheld": kopecks(row["withheld"]),
-        "act_no": row["act_no"],
-        "act_date": day.isoformat(),
-        "expert": row["expert"],
-    }
+    return expertise.decision(site.profile, accepted[-1], row)

@@ -12,7 +12,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("model",),
     ("ruledata", "logs", "textform"),
     ("exchange", "settings"),
-    ("deadlines", "problems", "routing"),
+    ("control", "deadlines", "problems", "routing"),
     ("formats",),
     ("intake", "judge", "reply", "desk", "store", "synth"),
     ("homes", "site", "stages", "foreign"),

@@ -6,6 +6,8 @@ kopecks are withheld, and who pays.
 
 from __future__ import annotations
 
+from datetime import date
+
 import duckdb
 
 from oms_batch.errors import SetupError
@@ -17,18 +19,20 @@ from oms_batch.judge.sense import person_wide, register_wide
 from oms_batch.model import Totals
 
 
-def decide(con: duckdb.DuckDBPyConnection, rulebook: Rulebook, *, payer: str = "") -> Totals:
+def decide(con: duckdb.DuckDBPyConnection, rulebook: Rulebook, *, payer: str = "", act: date | None = None) -> Totals:
     """Make the table ``verdicts`` from ``findings``; gives accounts and kopecks withheld.
 
     Columns: ``z_sl_n pers_n xkey idcase sumv refused rule defect kod osn withheld payer``. Every rejecting
     finding refuses what its rule says: the account, all accounts of the person, the register; the whole sum of
     an account is withheld once, of the others what the sender withheld itself (``z_sl.held``). The leading rule is
     the first by pass and code. ``payer`` is the letter of the only payer (the insurer's side); without it the payer
-    is that of ``ident``, else the one that the register names, else the fund. ``SetupError`` when a rule has no
-    defect on an account's day, or a finding no rule.
+    is that of ``ident``, else the one that the register names, else the fund. ``act``: the day on which grounds have
+    their codes, where it is that of the act and not that of the care. ``SetupError`` when a rule has no defect on
+    that day, or a finding no rule.
     """
     _leading(con, rulebook)
     last = f"DATE '{span_of(con).period_end.isoformat()}'"
+    coded = f"DATE '{act.isoformat()}'" if act is not None else _day("book_defects", last)
     con.execute(
         f"""CREATE OR REPLACE TABLE verdicts AS
         SELECT a.n AS z_sl_n, a.pers_n, a.xkey, a.idcase, a.sumv, l.z_sl_n IS NOT NULL AS refused,
@@ -38,7 +42,7 @@ def decide(con: duckdb.DuckDBPyConnection, rulebook: Rulebook, *, payer: str = "
         FROM z_sl a
         LEFT JOIN leading_rule l ON l.z_sl_n = a.n
         LEFT JOIN book_defects d ON d.key = l.defect
-          AND {_day("book_defects", last)} >= d.live_from AND {_day("book_defects", last)} <= d.live_to
+          AND {coded} >= d.live_from AND {coded} <= d.live_to
         {_payer_joins(con, payer, last)}"""
     )
     con.execute("DROP TABLE leading_rule")

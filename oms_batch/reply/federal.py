@@ -50,7 +50,7 @@ def write(con: duckdb.DuckDBPyConnection, sources: Mapping[str, BinaryIO], open_
         texts=ask.texts,
         answers=answers,
         layout=layout,
-        combine=str(ask.profile.data.get("final", {}).get("combine", "sum")),
+        final=ask.profile.data.get("final", {}),
         day=day,
     )
     facts: dict[str, tuple[str, bool]] = {  # what it says, and whether it is put in where it was not

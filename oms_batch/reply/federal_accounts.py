@@ -6,7 +6,7 @@ Temporary tables of the connection, made by ``prepare`` and read by the writers 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -41,22 +41,26 @@ def prepare(
     texts: Texts,
     answers: Mapping[str, Any],
     layout: Layout,
-    combine: str,
+    final: Mapping[str, Any],
     day: date,
 ) -> Sums:
     """Make ``answer_account`` and ``answer_sank``; gives the sums of what is kept.
 
     ``keep``: SQL boolean over ``z_sl`` and verdicts ``v``. Without ``mark`` sums and sanctions are those that
-    the accounts already carry. ``combine``: ``sum`` or ``largest`` of several decisions (profile ``[final]``);
+    the accounts already carry. ``final``: the profile's ``[final]``: ``combine`` (``sum`` or ``largest`` of several
+    decisions), ``code_on`` (``act``: codes of grounds are those of the day of the act, else of the day of care).
     ``day`` dates the acts. ``SetupError`` when ``combine`` is unknown or a refusal has no kind of control.
     """
-    if combine not in _COMBINE:
+    if (combine := str(final.get("combine", "sum"))) not in _COMBINE:
         raise SetupError("profile: [final] combine is sum or largest")
     _accounts(con, keep, mark)
     _cases(con, layout)
     if mark:
         _control(con, answers["control"], day)
-        _sanctions(con, texts, answers["sanctions"]["others"] == "zero", _COMBINE[combine])
+        on = f"DATE '{day.isoformat()}'" if final.get("code_on") == "act" else "a.day"
+        _sanctions(con, texts, answers["sanctions"]["others"] == "zero", _COMBINE[combine], on)
+        if answers["sanctions"]["others"] == "never":
+            con.execute(f"DELETE FROM answer_sank WHERE s_sum = 0 AND ({_within(answers['control']['sums']['mek'])})")
     else:
         _carried(con)
     taken = {name: _taken(con, ranges) for name, ranges in answers["control"]["sums"].items()}
@@ -93,15 +97,25 @@ def _carried(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(f"CREATE OR REPLACE TEMP TABLE answer_sank AS {source if has_table(con, 'sank') else none}")
 
 
-def _sanctions(con: duckdb.DuckDBPyConnection, texts: Texts, others: bool, combine: str) -> None:
-    """One sanction per ground: that of the verdict, or each expert's decision; further rules with a sum of 0."""
-    _grounds(con, texts)
-    decided = """SELECT a.n AS z_sl_n, d.kod, d.defect AS osn, least(d.withheld, a.sumv) AS own, a.gone, d.act,
-            d.act_day, d.expert
-        FROM answer_account a JOIN decision d ON d.xkey = a.xkey WHERE a.keep AND a.rule = '' AND a.gone > 0"""
+def _decided(con: duckdb.DuckDBPyConnection) -> str:
+    """SQL: the experts' decisions on kept accounts, each with what it takes itself."""
     if not has_table(con, "decision"):
-        nothing = ", ".join(f"'' AS {name}" for name in ("kod", "osn", "act", "act_day", "expert"))
-        decided = f"SELECT 0::BIGINT AS z_sl_n, {nothing}, 0::BIGINT AS own, 0::BIGINT AS gone WHERE false"
+        nothing = ", ".join(f"'' AS {name}" for name in ("kod", "osn", "act", "act_day", "expert", "kind"))
+        return f"SELECT 0::BIGINT AS z_sl_n, {nothing}, 0::BIGINT AS own, 0::BIGINT AS gone WHERE false"
+    known = {row[0] for row in con.execute("DESCRIBE decision").fetchall()}
+    taken, kind = ("counted" if "counted" in known else "withheld"), ("d.kind" if "kind" in known else "''")
+    return f"""SELECT a.n AS z_sl_n, d.kod, d.defect AS osn, least(d.{taken}, a.sumv) AS own, a.gone, d.act,
+            d.act_day, d.expert, {kind} AS kind
+        FROM answer_account a JOIN decision d ON d.xkey = a.xkey WHERE a.keep AND a.rule = ''"""
+
+
+def _sanctions(con: duckdb.DuckDBPyConnection, texts: Texts, others: bool, combine: str, on: str) -> None:
+    """One sanction per ground: that of the verdict, or each expert's decision; further rules with a sum of 0.
+
+    ``on``: SQL of the day on which a rule's ground has its code.
+    """
+    _grounds(con, texts)
+    decided = _decided(con)
     # several decisions: each says its own sum, cut where they would take more than the account has; with
     # "largest" only that one counts in the sums of the bill
     before = """COALESCE(sum(own) OVER (PARTITION BY z_sl_n ORDER BY own DESC, kod, osn
@@ -114,7 +128,7 @@ def _sanctions(con: duckdb.DuckDBPyConnection, texts: Texts, others: bool, combi
         f"""CREATE OR REPLACE TEMP TABLE answer_sank AS
         WITH decided AS ({decided}), said AS (
             SELECT z_sl_n, 0 AS place, '' AS rule, osn, kod, {own} AS s_sum, {counted} AS counted, own, act,
-                act_day, expert FROM decided
+                act_day, expert, kind FROM decided
             UNION ALL BY NAME
             SELECT a.n AS z_sl_n, 0 AS place, a.rule, a.defect AS osn, a.kod, a.gone AS s_sum, a.gone AS counted,
                 a.gone AS own
@@ -122,13 +136,13 @@ def _sanctions(con: duckdb.DuckDBPyConnection, texts: Texts, others: bool, combi
             UNION ALL BY NAME
             SELECT DISTINCT a.n AS z_sl_n, 1 AS place, h.rule, g.osn, g.kod, 0 AS s_sum, 0 AS counted, 0 AS own
             FROM answer_account a JOIN answer_hit h ON h.z_sl_n = a.n JOIN answer_ground g ON g.rule = h.rule
-                AND a.day >= g.day_from AND a.day <= g.day_to
+                AND {on} >= g.day_from AND {on} <= g.day_to
             WHERE {others} AND a.keep AND (a.refused OR a.gone > 0) AND h.rule <> a.rule
         )
         SELECT s.z_sl_n, CAST(row_number() OVER (PARTITION BY s.z_sl_n ORDER BY s.place, s.own DESC, s.rule, s.kod)
                 AS INTEGER) AS nth, s.rule, COALESCE(s.osn, '') AS osn, COALESCE(s.kod, '') AS kod,
-            (SELECT arg_min(c.tip, c.place) FROM answer_control c
-                WHERE (s.rule <> '') = c.by_rule AND regexp_full_match(COALESCE(s.osn, ''), c.ground)) AS tip,
+            COALESCE(NULLIF(s.kind, ''), (SELECT arg_min(c.tip, c.place) FROM answer_control c
+                WHERE (s.rule <> '') = c.by_rule AND regexp_full_match(COALESCE(s.osn, ''), c.ground))) AS tip,
             CAST(s.s_sum AS BIGINT) AS s_sum, CAST(s.counted AS BIGINT) AS counted, COALESCE(s.act, '') AS act,
             COALESCE(s.act_day, '') AS act_day, COALESCE(s.expert, '') AS expert
         FROM said s"""
@@ -198,9 +212,14 @@ def row_in(con: duckdb.DuckDBPyConnection, layout: Layout, unit: str, above: str
     return f'(SELECT t{len(chain) - 1}.n FROM "{chain[0]}" t0{steps} WHERE t0.n = f.n)'
 
 
-def _taken(con: duckdb.DuckDBPyConnection, ranges: list[list[int]]) -> int:
+def _within(ranges: Sequence[Sequence[int]]) -> str:
+    """SQL: the kind of control lies in one of these ranges."""
     spans = " OR ".join(f"TRY_CAST(tip AS INTEGER) BETWEEN {int(low)} AND {int(high)}" for low, high in ranges)
+    return spans or "false"
+
+
+def _taken(con: duckdb.DuckDBPyConnection, ranges: Sequence[Sequence[int]]) -> int:
     row = con.execute(
-        f"SELECT CAST(COALESCE(sum(counted), 0) AS BIGINT) FROM answer_sank WHERE {spans or 'false'}"
+        f"SELECT CAST(COALESCE(sum(counted), 0) AS BIGINT) FROM answer_sank WHERE {_within(ranges)}"
     ).fetchone()
     return int(row[0]) if row else 0

@@ -42,7 +42,7 @@ def write(con: duckdb.DuckDBPyConnection, sources: Mapping[str, BinaryIO], open_
         texts=ask.texts,
         answers=answers,
         layout=received_layout(sources[MAIN], ask, MAIN),
-        combine=str(ask.profile.data.get("final", {}).get("combine", "sum")),
+        final=ask.profile.data.get("final", {}),
         day=day,
     )
     facts = _register(con, answers["mek"]["register"]) | {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from oms_batch.control import Controls
 from oms_batch.errors import SetupError
 from oms_batch.formats.elements import Element, Layout
 from oms_batch.ruledata import RuleData
@@ -13,8 +14,14 @@ ANSWERS = "answers.toml"
 
 
 def load_answers(rules: RuleData, profile: str) -> dict[str, Any]:
-    """What the profile says of its answers."""
-    return rules.toml(f"{profile}/{ANSWERS}")
+    """What the profile says of its answers; of kinds of control what all say, unless it says otherwise."""
+    data = rules.toml(f"{profile}/{ANSWERS}")
+    known = Controls.of(rules)
+    kinds: dict[str, Any] = {
+        "decision": known.decisions,
+        "sums": {name: one["kinds"] for name, one in known.groups.items()},
+    }
+    return {**data, "control": {**kinds, **data.get("control", {})}}
 
 
 def place(layout: Layout, paths: Sequence[str]) -> Element:

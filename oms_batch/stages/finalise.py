@@ -6,8 +6,10 @@ report · receipt · effects.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
+from oms_batch.control import Controls
 from oms_batch.exchange import Hop
 from oms_batch.model import WorkOrder
 from oms_batch.stages import judging, telling
@@ -51,27 +53,45 @@ def _still_passed(bench: Bench, line: Hop) -> None:
 
 
 def _apply(bench: Bench, decisions: list[dict[str, Any]]) -> None:
-    """Decisions of experts over the verdicts: several on one account count together, never above its sum."""
-    con = bench.con
+    """Decisions of experts over the verdicts: several on one account count together, never above its sum.
+
+    ``[final] combine``: ``sum`` or ``largest``; ``per_control = "one"``: of each kind of control (MEK, MEE, EKMP) only
+    the largest takes money. A decision that takes nothing (a fine only) changes no verdict.
+    """
+    con, final = bench.con, bench.profile.data["final"]
     con.execute(
         """CREATE OR REPLACE TABLE decision (xkey VARCHAR, kod VARCHAR, defect VARCHAR, withheld BIGINT, act VARCHAR,
-        act_day VARCHAR, expert VARCHAR)"""
+        act_day VARCHAR, expert VARCHAR, kind VARCHAR, control VARCHAR, counted BIGINT)"""
     )
     if decisions:
-        act = ("act_no", "act_date", "expert")
-        rows = [
-            [row["xkey"], row["kod"], row["defect"], int(row["withheld"]), *(row.get(name, "") for name in act)]
-            for row in decisions
-        ]
-        con.executemany("INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-    combine = {"sum": "sum", "largest": "max"}[bench.profile.data["final"]["combine"]]
+        rows = [_row(bench, one) for one in decisions]
+        con.executemany("INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", rows)
+    one_of_each = "control" if final.get("per_control") == "one" else "control, kod, act"
+    con.execute(
+        f"""UPDATE decision SET counted = c.counted FROM (
+            SELECT rowid AS row, CASE WHEN withheld = 0 OR row_number() OVER (
+                PARTITION BY xkey, {one_of_each} ORDER BY withheld DESC, kod, act
+            ) > 1 THEN 0 ELSE withheld END AS counted
+            FROM decision) c WHERE c.row = decision.rowid"""
+    )
+    combine = {"sum": "sum", "largest": "max"}[final["combine"]]
     con.execute(
         f"""UPDATE verdicts SET
             withheld = least(d.withheld, COALESCE(sumv, 0)),
             refused = d.withheld >= COALESCE(sumv, 0),
             defect = d.defect, kod = d.kod, rule = COALESCE(rule, '')
-        FROM (SELECT xkey, CAST({combine}(withheld) AS BIGINT) AS withheld,
-                arg_max(defect, withheld) AS defect, arg_max(kod, withheld) AS kod
+        FROM (SELECT xkey, CAST({combine}(counted) AS BIGINT) AS withheld,
+                arg_max(defect, counted) AS defect, arg_max(kod, counted) AS kod
             FROM decision GROUP BY xkey) d
-        WHERE verdicts.xkey = d.xkey AND NOT COALESCE(verdicts.refused, FALSE)"""
+        WHERE verdicts.xkey = d.xkey AND d.withheld > 0 AND NOT COALESCE(verdicts.refused, FALSE)"""
     )
+
+
+def _row(bench: Bench, one: dict[str, Any]) -> list[Any]:
+    """A decision as a row; a kind of control that it does not say is that of its ground on the day of the act."""
+    controls = Controls.of(bench.profile.rules)
+    day = date.fromisoformat(one["act_date"]) if one.get("act_date") else bench.received_at.date()
+    kind = one.get("kind") or controls.kind(one["defect"].rstrip("."), day)
+    said = [one[name] for name in ("xkey", "kod", "defect")]
+    act = [one.get(name, "") for name in ("act_no", "act_date", "expert")]
+    return [*said, int(one["withheld"]), *act, kind, controls.group(kind)]

@@ -44,8 +44,9 @@ def prepare(con: duckdb.DuckDBPyConnection, profile: Profile, codes: Codes, last
         ), coded AS (
             -- several rows of the book may be in force for one number: the account stays one
             SELECT a.n, min(d.kod) AS kod, min(d.osn) AS osn FROM account a JOIN book_defects d
-                ON (d.osn = a.said_defect OR (a.said_defect = '' AND d.kod = a.said_kod))
-                AND COALESCE(a.date_z_2, $last) >= d.valid_from
+                ON ((d.osn = a.said_defect AND COALESCE(a.date_z_2, $last) >= d.valid_from)
+                    -- a federal code stands for one ground for ever; it may be that of the act, which comes later
+                    OR (a.said_defect = '' AND d.kod = a.said_kod))
                 AND (d.valid_to IS NULL OR COALESCE(a.date_z_2, $last) <= d.valid_to)
             GROUP BY a.n
         )

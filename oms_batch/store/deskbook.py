@@ -106,10 +106,11 @@ def add_invoice(ledger: Ledger, register: str, payer: str, number: str, date: st
 
 
 DECISION_COLUMNS = ("register", "xkey", "payer", "kod", "defect", "withheld", "act_no", "act_date", "expert")
+_MORE = {"kind": "", "fine": 0}
 
 
 def add_decisions(ledger: Ledger, rows: Iterable[Mapping[str, Any]], who: str) -> tuple[int, int]:
-    """Bring in experts' decisions (``DECISION_COLUMNS``); gives (new, known already).
+    """Bring in experts' decisions (``DECISION_COLUMNS``, perhaps ``kind`` and ``fine``); gives (new, known already).
 
     ``WrongState``: ACC_UNKNOWN no such account; DECISION_SUM more withheld than claimed; DECISION_DIFFERS the same
     act and code with another sum. Nothing is kept then.
@@ -117,14 +118,14 @@ def add_decisions(ledger: Ledger, rows: Iterable[Mapping[str, Any]], who: str) -
     new = known = 0
     with ledger.write() as con:
         for source in rows:
-            row = {name: source[name] for name in DECISION_COLUMNS}
+            row = {name: source[name] for name in DECISION_COLUMNS} | {k: source.get(k, v) for k, v in _MORE.items()}
             _fits(con, row)
             c = decisions.c
-            same = sa.select(c.withheld).where(
+            same = sa.select(c.withheld, c.fine).where(
                 *(c[name] == row[name] for name in ("register", "xkey", "act_no", "kod"))
             )
-            before = con.execute(same).scalar()
-            if before is not None and before != row["withheld"]:
+            before = con.execute(same).first()
+            if before is not None and tuple(before) != (row["withheld"], row["fine"]):
                 raise WrongState("DECISION_DIFFERS", row["xkey"])
             if before is not None:
                 known += 1
@@ -144,7 +145,7 @@ def _fits(con: sa.Connection, row: Mapping[str, Any]) -> None:
     sumv = con.execute(mine.limit(1)).scalar()
     if sumv is None:
         raise WrongState("ACC_UNKNOWN", row["xkey"])
-    if type(row["withheld"]) is not int or not 0 <= row["withheld"] <= sumv:
+    if type(row["withheld"]) is not int or not 0 <= row["withheld"] <= sumv or row["fine"] < 0:
         raise WrongState("DECISION_SUM", row["xkey"])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table, Text, UniqueConstraint
 
-REVISION = "0003"
+REVISION = "0004"
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -254,6 +254,8 @@ decisions = Table(
     _text("act_no"),
     _text("act_date"),
     _text("expert"),
+    _text("kind"),  # of control, F006; empty: that of the ground
+    _number("fine"),
     _text("imported_at"),
     _to("used_job", "jobs.id", null=True),
     UniqueConstraint("register", "xkey", "act_no", "kod"),
