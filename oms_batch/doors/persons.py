@@ -11,7 +11,7 @@ from oms_batch.exchange import Profile
 from oms_batch.intake import names
 from oms_batch.model import NamedFile, WorkOrder
 from oms_batch.site import Site
-from oms_batch.store import fsio, sandbox
+from oms_batch.store import fsio, queue, sandbox
 
 
 def request(site: Site, files: Sequence[str]) -> list[dict[str, Any]]:
@@ -63,7 +63,11 @@ def _run(site: Site, named: NamedFile, source: str, handler: str, options: dict[
             received_at=clock.now().isoformat(),
             lang=i18n.language(),
             limits=site.settings.limits.model_dump(),
-            options={"overlay": site.overlay, **options},
+            options={
+                "overlay": site.overlay,
+                "decided": queue.export_decided(site.ledger, f"{scratch}/decided.parquet"),
+                **options,
+            },
         )
         most = site.settings.limits
         limits = sandbox.Limits(most.memory_mb, most.cpu_seconds, most.wall_seconds, most.isolate)

@@ -23,7 +23,10 @@ from oms_batch.ruledata import RuleData
 from oms_batch.stages.workbench import workbench
 from oms_batch.store import fsio
 
-TOLD = ("idcase", "found", "ambiguous", "in_force", "payer", "smo", "vpolis", "spolis", "npolis", "step")
+TOLD = (
+    "idcase", "found", "ambiguous", "in_force", "payer", "smo", "vpolis", "spolis", "npolis", "step", "differs",
+    "cancelled",
+)  # fmt: skip
 
 
 def ask(data: dict[str, Any]) -> dict[str, Any]:
@@ -62,10 +65,11 @@ def tell(data: dict[str, Any]) -> dict[str, Any]:
         raise SetupError(_("there is no register of the insured; bring it in: oms-batch insured import FILE"))
     with workbench(order) as bench:
         books.load_books(bench.con, bench.profile.rules, bench.profile.id, ["payers"])
-        identify.identify(bench.con, insured, bench.profile)
+        identify.identify(bench.con, insured, bench.profile, order.options.get("decided", ""))
         rows = bench.con.execute(
             """SELECT z.idcase, i.found, i.ambiguous, i.in_force, i.payer, i.smo, i.vpolis_right, i.spolis_right,
-                i.npolis_right, i.step FROM z_sl z JOIN ident i ON i.z_sl_n = z.n ORDER BY z.n"""
+                i.npolis_right, i.step, i.differs, i.cancelled
+            FROM z_sl z JOIN ident i ON i.z_sl_n = z.n ORDER BY z.n"""
         ).fetchall()
     path = f"{order.box}/{order.named.stem}.persons.csv"
     with fsio.create(path) as out:
