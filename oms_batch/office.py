@@ -23,7 +23,7 @@ from oms_batch.exchange import MO, ROLES, Hop
 from oms_batch.i18n import _
 from oms_batch.intake import names
 from oms_batch.judge.whole import rules_of
-from oms_batch.model import NamedFile
+from oms_batch.model import NamedFile, Totals
 from oms_batch.site import Site
 from oms_batch.stages import billed_again, fragments
 from oms_batch.store import fsio, ledger
@@ -245,3 +245,9 @@ def _decision(site: Site, row: dict[str, str]) -> dict[str, Any]:
     if ledger.find_file(site.ledger, accepted[-1]["register"], final, accepted[-1]["payer"], "out") is not None:
         raise WrongState("STAGE_CLOSED")
     return expertise.decision(site.profile, accepted[-1], row)
+
+
+def open_fines(site: Site) -> Totals:
+    """Fines of decisions that no final answer has carried out yet: how many, and kopecks."""
+    fines = [int(row["fine"]) for row in ledger.open_decisions(site.ledger) if row["fine"]]
+    return Totals(len(fines), sum(fines))

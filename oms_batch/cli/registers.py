@@ -218,19 +218,29 @@ def verify_reformulation(old: str, new: str) -> int:
     return DONE if found["kept_byte_equal"] and not found["problems"] else FOUND
 
 
-@command("experts", help=N_("Bring in decisions of experts: xkey;kod;withheld;act_no;act_date;expert."))
+@command(
+    "experts",
+    help=N_(
+        "Bring in decisions of experts: xkey;kod;withheld;act_no;act_date;expert, perhaps kind (S_TIP) and fine. "
+        "Without a sum the share of the code counts."
+    ),
+)
 @argument("file", type=click.Path(exists=True, dir_okay=False))
 def experts(file: str) -> int:
     with opened() as site, locked(site):
         new, known = office.bring_decisions(site, file, who())
+        fines = office.open_fines(site)
     if json_wanted():
-        print_json({"new": new, "known": known})
+        print_json({"new": new, "known": known, "fines": fines.accounts, "fines_sum": roubles(fines.kopecks)})
     else:
         click.echo(
             _("Decisions: {new} new, {known} known already. The final answer: oms-batch final").format(
                 new=new, known=known
             )
         )
+        if fines.accounts:
+            text = _("Fines, paid apart from the accounts: {n} for {sum}")
+            click.echo(text.format(n=fines.accounts, sum=money(fines.kopecks)))
     return DONE
 
 

@@ -52,7 +52,8 @@ def story(profile: Profile, account: Mapping[str, Any], known: Iterable[Describe
         text = _("Decision of experts: act {act} of {day}, {sum} withheld").format(
             act=one["act_no"], day=_day(str(one["act_date"])), sum=_sum(int(one["withheld"]))
         )
-        events.append((str(one.get("imported_at", "")), 4, _event(str(one.get("imported_at", "")), text)))
+        fine = _("Fine: {sum}").format(sum=_sum(int(one["fine"]))) if one.get("fine") else ""
+        events.append((str(one.get("imported_at", "")), 4, _event(str(one.get("imported_at", "")), text, fine)))
     if account.get("successor"):
         register, xkey = account["successor"]
         text = _("Lives on as account {xkey} of register {register}").format(xkey=xkey, register=register)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
+from oms_batch.errors import SetupError
 from oms_batch.formats.elements import Element
 from oms_batch.model import roubles
 from oms_batch.reply.answers import Ask
@@ -33,6 +34,7 @@ class Marker:
     texts: Texts
     codes: Codes
     encoding: str
+    needs_expert: Callable[[str], bool]
 
 
 def marker(account: Element, sanction: Element, answers: Mapping[str, Any], ask: Ask) -> Marker:
@@ -58,6 +60,7 @@ def marker(account: Element, sanction: Element, answers: Mapping[str, Any], ask:
         ask.texts,
         ask.codes,
         ask.encoding,
+        answers["control"]["needs_expert"],
     )
 
 
@@ -106,7 +109,7 @@ def oplata(sumv: int, gone: int, refused: bool, codes: Codes) -> str:
 
 
 def sanction(one: Mapping[str, Any], about: Mapping[str, Any], how: Marker) -> bytes:
-    """One block of sanctions in the order of the layout."""
+    """One block of sanctions in the order of the layout; ``SetupError`` when its expert is demanded and not known."""
     numbers = {"stage": how.shared["stage"], "idcase": about["idcase"], "nth": one["nth"]}
     said = how.texts.rule(one["rule"]) if one["rule"] else how.texts.grounds.get(one["kod"])
     facts: dict[str, list[bytes] | str | list[str]] = {
@@ -125,7 +128,9 @@ def sanction(one: Mapping[str, Any], about: Mapping[str, Any], how: Marker) -> b
     for name in how.sanction_order:
         value = facts.get(how.sanction.get(name, ""), "")
         values = [value] if isinstance(value, str) else value
-        fitting = (fitted(how.elements[name], text) for text in values if isinstance(text, str))
+        fitting = [fitted(how.elements[name], text) for text in values if isinstance(text, str)]
+        if how.sanction.get(name) == "expert" and not any(fitting) and how.needs_expert(str(one["tip"])):
+            raise SetupError("an expertise of quality has no expert whose code its element can hold")
         parts += [leaf(name, text, how.encoding) for text in fitting if text]
     return group(how.sanction_name, b"".join(parts))
 
