@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 
 import duckdb
@@ -55,6 +56,13 @@ def apply(con: duckdb.DuckDBPyConnection, rules: RuleData, profile: str, named: 
         con.execute(rules.read(f"{profile}/{FILE}").decode("utf-8"))
     except duckdb.Error as error:  # its text may carry a value of the register
         raise Fault(f"{profile}/{FILE}: {type(error).__name__}") from None
+
+
+def came_on(con: duckdb.DuckDBPyConnection, day: date) -> None:
+    """Tell the head of the register the day on which the file was received, where the script made it a place."""
+    has = con.execute("SELECT 1 FROM duckdb_columns() WHERE table_name = ? AND column_name = 'received'", [HEAD])
+    if has.fetchone():
+        con.execute(f'UPDATE "{HEAD}" SET received = ?', [day])  # noqa: S608 - our own name
 
 
 @lru_cache(maxsize=8)

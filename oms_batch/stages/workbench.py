@@ -13,7 +13,7 @@ import duckdb
 from oms_batch import clock, i18n
 from oms_batch.errors import Fault
 from oms_batch.exchange import Hop, Profile, load_profile
-from oms_batch.formats import container
+from oms_batch.formats import canon, container
 from oms_batch.intake import names, register
 from oms_batch.model import NamedFile, Reply, Totals, WorkOrder, last_day
 from oms_batch.reply.answers import OpenOut
@@ -148,6 +148,7 @@ def workbench(
     try:
         taken, documents = _read(order, profile, about, source, label, con)
         bench = Bench(order, profile, about, con, documents, taken.result.encoding)
+        canon.came_on(con, bench.received_at.date())
         bench.seconds["unpack"] = clock.monotonic() - started - taken.result.seconds
         bench.seconds["read"] = taken.result.seconds
         yield bench

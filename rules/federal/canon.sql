@@ -81,7 +81,7 @@ SELECT n, n AS up_n, n AS z_sl_n, line, '' AS type_acc, sumv AS suml, sump AS su
 
 CREATE OR REPLACE TABLE register AS
 SELECT r.*, r.code_mo AS ogrn_mo, '' AS kpp_mo, CAST(NULL AS VARCHAR) AS plat_ogrn, l.filename1 AS l_main,
-  l.filename AS l_filename, l.version AS l_version, l.data AS l_data,
+  l.filename AS l_filename, l.version AS l_version, l.data AS l_data, CAST(NULL AS DATE) AS received,
   -- the official checks call all files of check-ups X, and the parts of FILENAME Pi Ni Pp Np YY MM
   regexp_replace(left(n.type, 1), '^D', 'X') AS type_md,
   regexp_extract(r.filename, '([MTS])([0-9]{2,6})([MTS])([0-9]{2,6})_?([0-9]{2})([0-9]{2})[0-9]*$', 1) AS pi,

@@ -87,7 +87,8 @@ SELECT u.* REPLACE (COALESCE(u.code_usl, u.vid_vme) AS code_usl) FROM usl u;
 -- The columns below that are NULL have their element in files of organisations only; shared rules ask for them.
 CREATE OR REPLACE TABLE register AS
 SELECT b.* EXCLUDE (fund, part, key, code_mo, filename, plat), b.fund AS ogrn_mo, '' AS kpp_mo, n.payer AS plat, b.part, CAST(NULL AS VARCHAR) AS code_mo,
-  CAST(NULL AS VARCHAR) AS filename, CAST(NULL AS VARCHAR) AS disp, CAST(NULL AS VARCHAR) AS plat_ogrn, b.fund, b.part AS type_md
+  CAST(NULL AS VARCHAR) AS filename, CAST(NULL AS VARCHAR) AS disp, CAST(NULL AS VARCHAR) AS plat_ogrn, b.fund, b.part AS type_md,
+  CAST(NULL AS DATE) AS received
 FROM bill b CROSS JOIN (SELECT any_value(payer) AS payer FROM named) n;
 
 DROP TABLE first_case;
