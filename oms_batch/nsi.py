@@ -36,7 +36,7 @@ class Brought:
 
     file: str
     books: tuple[str, ...] = ()
-    edition: str = ""
+    edition: Edition | None = None
     read: int = 0
     rows: dict[str, int] = field(default_factory=dict)
     state: str = IN
@@ -130,7 +130,7 @@ def _opened(path: str, index: dict[str, Entry], told: list[Brought], said: tuple
             entries = entries_for(index, one, said[0])
             brought.books = tuple(entry.name for entry in entries)
             edition = bookmake.edition_said(one, said[1], said[2])
-            brought.edition = str(edition)
+            brought.edition = edition
             found.append(_Work(brought, one, edition, entries))
         except Refusal as error:
             brought.state, brought.problems, brought.total = REFUSED, list(error.problems), error.total

@@ -13,7 +13,6 @@ from click.testing import CliRunner
 from oms_batch import office
 from oms_batch.cli.main import program
 from oms_batch.errors import Fault, WrongState
-from oms_batch.judge.books import read_book
 from oms_batch.model import Totals
 from oms_batch.store import facts, fsio, ledger
 from oms_batch.synth.cases import source_csv
@@ -31,7 +30,6 @@ def give_caps(exchange: Exchange, lines: Iterable[str], *names: str) -> None:
         folder = exchange.root / name / "rules" / "yaroslavl" / "books"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "volumes.csv").write_text(HEAD + "".join(f"{line}\n" for line in lines), "utf-8")
-    read_book.cache_clear()  # another process would read it anew
 
 
 def cases(exchange: Exchange, seed: int, period: str = PERIOD, accounts: int = 24) -> Spec:
@@ -84,7 +82,7 @@ def loose(exchange: Exchange) -> None:
     """A fund that takes care of earlier months and persons of any register: only caps are looked at here."""
     folder = exchange.root / "tfoms" / "rules" / "yaroslavl"
     folder.mkdir(parents=True, exist_ok=True)
-    told = ["# origin: made up for a test"]
+    told = [exchange.profile.rules.read("yaroslavl/overlay.toml").decode()]
     for code in ("K.00.0120", "K.76.1010", "K.76.1020"):
         told.append(f'[[retune]]\ncode = "{code}"\nseverity = "warn"\nbecause = "test"\nbasis = "test"\n')
     (folder / "overlay.toml").write_text("\n".join(told), "utf-8")

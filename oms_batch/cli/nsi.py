@@ -12,6 +12,7 @@ from oms_batch.cli.texts import TextGroup, argument, clean, option, print_json, 
 from oms_batch.errors import Problem
 from oms_batch.exchange import load_profile
 from oms_batch.i18n import N_, _, pick
+from oms_batch.judge.bookindex import Edition
 from oms_batch.problems import problem_text
 from oms_batch.ruledata import RuleData
 
@@ -58,7 +59,7 @@ def _as_json(one: nsi.Brought) -> dict[str, Any]:
     return {
         "file": one.file,
         "books": list(one.books),
-        "edition": one.edition,
+        "edition": str(one.edition or ""),
         "read": one.read,
         "rows": one.rows,
         "state": one.state,
@@ -66,6 +67,11 @@ def _as_json(one: nsi.Brought) -> dict[str, Any]:
         "problems_total": one.total,
         "remarks": [row(problem) for problem in one.remarks],
     }
+
+
+def _shown(edition: Edition | None) -> str:
+    """An edition for people: number and day."""
+    return ", ".join(part for part in (edition.version, edition.day.isoformat()) if part) if edition else ""
 
 
 def _tell(one: nsi.Brought, try_only: bool) -> None:
@@ -80,7 +86,7 @@ def _tell(one: nsi.Brought, try_only: bool) -> None:
                 else _("✓ {file}: in force: {books}, {edition}")
             )
         books = ", ".join(f"{name} ({one.rows.get(name, 0)})" for name in one.books)
-        click.echo(text.format(file=clean(one.file), books=books, edition=one.edition))
+        click.echo(text.format(file=clean(one.file), books=books, edition=_shown(one.edition)))
     for problem in (*one.problems, *one.remarks):
         click.echo("    " + clean(problem_text(problem, RuleData())))
     if one.total > len(one.problems):
@@ -133,7 +139,7 @@ def _listed_row(one: nsi.Listed) -> list[object]:
     return [
         one.entry.name,
         one.entry.official,
-        one.edition or "",
+        _shown(one.edition),
         "" if one.age is None else one.age,
         "" if one.limit is None else one.limit,
         state,

@@ -13,7 +13,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import duckdb
@@ -97,16 +97,28 @@ def _overlap(table: str, keys: str, shown: str) -> str:
     )
 
 
-@lru_cache(maxsize=256)
+@dataclass(frozen=True)
+class _Bytes:
+    """The bytes of a table, known by their hash."""
+
+    digest: str
+    data: bytes = field(compare=False)
+
+
 def read_book(rules: RuleData, profile: str, name: str) -> Book:
-    """A checked book: the profile's own, else the common one."""
+    """A checked book: the profile's own, else the common one. The same bytes are taken apart once."""
     places = (f"{profile}/books", f"{COMMON}/books", f"{COMMON}/calendar")  # working days are a book too
     file = next((f"{place}/{name}.csv" for place in places if rules.exists(f"{place}/{name}.csv")), "")
     if not file:
         raise SetupError(f"book {name}: no such file in {profile}/books or {COMMON}/books")
     data = rules.read(file)
-    texts, kinds, keys = _texts(data, file)
-    said, digest = edition_of(data), hashlib.sha256(data).hexdigest()[:8]
+    return _parsed(name, file, _Bytes(hashlib.sha256(data).hexdigest(), data))
+
+
+@lru_cache(maxsize=256)
+def _parsed(name: str, file: str, text: _Bytes) -> Book:
+    texts, kinds, keys = _texts(text.data, file)
+    said, digest = edition_of(text.data), text.digest[:8]
     return Book(name, f"{said}, {digest}" if said else digest, keys, _typed(texts, kinds, keys, file))
 
 
