@@ -20,6 +20,7 @@ def load_answers(rules: RuleData, profile: str) -> dict[str, Any]:
     kinds: dict[str, Any] = {
         "decision": known.decisions,
         "sums": {name: one["kinds"] for name, one in known.groups.items()},
+        "needs_expert": known.needs_expert,
     }
     return {**data, "control": {**kinds, **data.get("control", {})}}
 
