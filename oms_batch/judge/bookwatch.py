@@ -7,10 +7,12 @@ written into the table itself (``# watched: 400 days``).
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 
 from oms_batch.errors import Problem, SetupError
 from oms_batch.judge.bookindex import Edition, Entry, edition_of, load_index
@@ -50,15 +52,15 @@ def age_of(rules: RuleData, profile: str, name: str, entry: Entry | None = None)
     if not file:
         return None
     data = rules.read(file)
-    rows = sum(1 for line in data.splitlines()[1:] if line.strip() and not line.startswith(b"#"))
     match = _WATCHED.search(data[:4096])
     limits = rules.toml(WATCH).get("days", {}) if rules.exists(WATCH) else {}
     limit = limits.get(name, int(match[1]) if match else None)
-    return Age(name, edition_of(data), limit, rows < 1 or _head_only(data), file)
+    return Age(name, edition_of(data), limit, _head_only(data), file)
 
 
 def _head_only(data: bytes) -> bool:
-    return sum(1 for line in data.splitlines() if line.strip() and not line.startswith(b"#")) < 2
+    lines = (line for line in io.BytesIO(data) if line.strip() and not line.startswith(b"#"))
+    return len(list(islice(lines, 2))) < 2
 
 
 def faults(rules: RuleData, profile: str, needed: Iterable[str], day: date) -> list[Problem]:
