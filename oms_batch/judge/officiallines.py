@@ -8,6 +8,7 @@ grounds of the defect. A column ``cons()`` is the group of elements itself: rows
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -23,6 +24,7 @@ WORDS, ELEMENTS = "words.toml", "elements.csv"
 BESIDE = frozenset({ELEMENTS, "structure.csv", "absent.csv", "ids.csv"})
 NOTHING, SOMETHING, GROUP = "-", "+", "()"
 _MARKS = {"form": "flk", "sense": "an_mes"}
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 Types = Mapping[str, Mapping[str, str]]
 
 
@@ -196,7 +198,7 @@ def _example(row: Mapping[str, str], text: str, given: str, types: Types, place:
             data["empty"].append(target)
             data.setdefault(table, {})
         else:
-            cell = {column: typed(value, types.get(table, {}).get(column, "VARCHAR"), place)}
+            cell = {column: typed(value, _kind(types, table, column, value), place)}
             rows = data.setdefault(table, {})
             if isinstance(rows, dict):
                 rows.update(cell)
@@ -204,6 +206,11 @@ def _example(row: Mapping[str, str], text: str, given: str, types: Types, place:
                 data[table] = [{**(rows[0] if rows else {}), **cell}]
     data["empty"] = [name for name in data["empty"] if data.get(name.split(".")[0]) != []]
     return data
+
+
+def _kind(types: Types, table: str, column: str, value: str) -> str:
+    """The type of a column; one that this layout keeps elsewhere is a day when its value is written as one."""
+    return types.get(table, {}).get(column) or ("DATE" if _DAY.fullmatch(value) else "VARCHAR")
 
 
 def _day(text: str, place: str) -> date:

@@ -9,7 +9,7 @@ rows that are not right below here: the rule is then skipped, with the reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from oms_batch.judge.rule import Example, Rule
@@ -24,13 +24,10 @@ Rows = dict[str, Any]
 def translated(rule: Rule, tables: Tables) -> Rule:
     """The rule with tables and columns that ``tables.same`` maps, unless the layout has them itself."""
     same = {name: here for name, here in tables.same.items() if not _has(tables, name)}
-    parts = rule.parts()
-    spoken = (
-        {rule.on} | {table for table, _ in parts.columns} | {f"{table}.{column}" for table, column in parts.columns}
-    )
+    spoken = {rule.on, *(_names(rule.parts().columns)), *(name for one in _examples(rule) for name in _shown(one))}
     if rule.select or not spoken & set(same) or not _rows_alike(rule, tables, same):
         return rule
-    examples = [_example(one, same) for one in (*rule.passes, *rule.fails)]
+    examples = [_example(one, same) for one in _examples(rule)]
     if any(one is None for one in examples):
         return rule
     found = [one for one in examples if one is not None]
@@ -53,6 +50,20 @@ def translated(rule: Rule, tables: Tables) -> Rule:
             "fails": tuple(found[len(rule.passes) :]),
         }
     )
+
+
+def _examples(rule: Rule) -> tuple[Example, ...]:
+    return (*rule.passes, *rule.fails)
+
+
+def _names(columns: Iterable[tuple[str, str]]) -> set[str]:
+    """Tables and ``table.column``."""
+    return {name for table, column in columns for name in (table, f"{table}.{column}")}
+
+
+def _shown(example: Example) -> set[str]:
+    listed = ((table, one if isinstance(one, list) else [one]) for table, one in example.rows.items())
+    return set(example.rows) | _names((table, column) for table, rows in listed for row in rows for column in row)
 
 
 def _has(tables: Tables, name: str) -> bool:
