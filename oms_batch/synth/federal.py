@@ -160,7 +160,7 @@ def _person_values(ground: Ground, one: Person) -> dict[str, str]:
         values |= {"smo_nam": str(world.defaults["smo_nam"]), "smo_ok": okato}
     values |= {"fam": one.fam, "im": one.im, "ot": one.ot, "w": "1" if one.male else "2", "dr": one.born.isoformat()}
     values |= {"dost": "" if one.ot else "1", "snils": one.snils, "okatog": str(world.defaults["okatog"])}
-    young = one.born.year > world.first.year - 14
+    young = one.born.year >= world.first.year - 14
     series = f"{world.defaults['doc_adult_series']} {one.draw % 20 + 1:02d}"
     values |= {"doctype": str(world.defaults["doc_child" if young else "doc_adult"])}
     values |= {"docser": str(world.defaults["doc_child_series"]) if young else series}
