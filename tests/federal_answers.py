@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any, BinaryIO
@@ -52,9 +52,9 @@ AT = datetime(2026, 2, 5, 7, 30, tzinfo=UTC)
 PAYER = Payer("76001", "76001", "1027600000405", "Пример", "insurer", date(2011, 1, 1), None)
 
 
-def profile(combine: str, rules: RuleData | None) -> Profile:
+def profile(combine: str, rules: RuleData | None, final: Mapping[str, str] | None = None) -> Profile:
     """The federal profile, with what counts of several decisions."""
-    return Profile(PROFILE.id, {**PROFILE.data, "final": {"combine": combine}}, rules or PROFILE.rules)
+    return Profile(PROFILE.id, {**PROFILE.data, "final": {"combine": combine, **(final or {})}}, rules or PROFILE.rules)
 
 
 def answer(
@@ -69,6 +69,7 @@ def answer(
     combine: str = "sum",
     encoding: str = "windows-1251",
     rules: RuleData | None = None,
+    final: Mapping[str, str] | None = None,
 ) -> tuple[bytes, bytes, Part]:
     """Both documents of the answer, and what they come to."""
     made: dict[str, bytes] = {}
@@ -86,7 +87,7 @@ def answer(
         keep=keep,
         mark=mark,
         payer=payer,
-        profile=profile(combine, rules),
+        profile=profile(combine, rules, final),
         texts=TEXTS,
         codes=CODES,
         received_at=AT,
