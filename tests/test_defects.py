@@ -124,6 +124,17 @@ def test_codes_grounds_days_and_shares_are_those_of_the_federal_book() -> None:
     assert {kod: _merged(rows) for kod, rows in facts.items()} == _known()
 
 
+def test_the_shipped_edition_of_f014_says_the_same() -> None:
+    """The book that rules look into and the one that people read came in by different ways."""
+    shipped_book = {
+        (row["code"], row["osn"].rstrip("."), _share(row["k_no"]), _share(row["k_sh"]))
+        for row in RULES.table("common/books/f014.csv")
+        if not row["valid_to"]
+    }
+    ours = {(row["kod"], row["osn"], _share(row["k_no"]), _share(row["k_sh"])) for row in EVERY if not row["valid_to"]}
+    assert shipped_book == ours
+
+
 def test_the_book_is_whole_without_the_facts_too() -> None:
     known = _known()
     assert set(known) == {str(kod) for kod in (*range(1, 137), *range(201, 272))}
