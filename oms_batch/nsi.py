@@ -47,12 +47,14 @@ class Brought:
 
 @dataclass(frozen=True)
 class Listed:
-    """A book of the index as it is in force; ``age`` in days on the day of the question; ``own``: brought in here."""
+    """A book of the index as it is in force; ``age`` in days on the day of the question; ``own``: brought in here;
+    ``stale``: older than the ``limit``, which stops work where the book is ``watched`` and is told elsewhere."""
 
     entry: Entry
     edition: Edition | None
     age: int | None
     limit: int | None
+    watched: bool
     stale: bool
     there: bool
     empty: bool
@@ -169,9 +171,8 @@ def _called(one: Entry) -> set[str]:
 
 
 def _has_columns(one: Entry, book: BookFile) -> bool:
-    there = set(book.columns)
     needed = [column for column in one.columns if column.name in one.keys and not column.optional]
-    return all(any(set(source.split("+")) <= there for source in column.sources) for column in needed)
+    return all(bookmake.find_source(column.sources, book.columns) for column in needed)
 
 
 def _make(site: Site, work: _Work, fresh: dict[str, BookTable], anyway: bool) -> None:
@@ -289,8 +290,12 @@ def listed(rules: RuleData, profile: str, today: date, overlay: str = "") -> lis
         own = bool(overlay and age and editions.laid(overlay, age.file) is not None)
         days = (today - edition.day).days if edition else None
         many = len(editions.kept(overlay, entry.name)) if overlay else 0
-        limit, stale, empty = (age.limit, age.stale_on(today), age.empty) if age else (None, False, False)
-        found.append(Listed(entry, edition, days, limit, stale, age is not None, empty, own, many))
+        watched = age is not None and age.limit is not None
+        limit = age.limit if age and watched else entry.max_age_days or None
+        stale = bool(limit and days is not None and days > limit)
+        found.append(
+            Listed(entry, edition, days, limit, watched, stale, age is not None, bool(age and age.empty), own, many)
+        )
     return found
 
 

@@ -183,6 +183,23 @@ def test_the_older_form_with_attributes(home: Path) -> None:
     assert (code, told[0]["books"], told[0]["edition"]) == (0, ["sex"], "of 2020-02-01")
 
 
+def test_rows_named_for_what_they_list_with_fields_inside_fields(home: Path) -> None:
+    one = (
+        "<insCompany><tf_okato>78000</tf_okato><smocod>76001</smocod><Ogrn>1027600000405</Ogrn>"
+        "<insInclude><d_begin>01.01.2020</d_begin><d_end/></insInclude>"
+        "<doc n='1'>x</doc><doc n='2'>y</doc></insCompany>"
+    )
+    other = one.replace("76001", "76002").replace("<d_end/>", "<d_end>31.12.2025</d_end>")
+    data = f'<?xml version="1.0" encoding="windows-1251"?><packet ver="1.3" date="25.03.2026">{one}{other}</packet>'
+    code, told = bring(home, data.encode("cp1251"), "--anyway")
+    assert (code, told[0]["books"], told[0]["edition"]) == (0, ["f002", "f002_ogrn"], "1.3 of 2026-03-25")
+    assert (table(home, "f002") or b"").decode().splitlines()[-2:] == [
+        "76001;78000;1027600000405;2020-01-01;", "76002;78000;1027600000405;2020-01-01;2025-12-31",
+    ]  # fmt: skip
+    mixed = data.replace(other, other.replace("insCompany", "other"))
+    assert faults(bring(home, mixed.encode("cp1251"))[1])[0][0] == "BOOK_FORMAT"
+
+
 def test_a_zip_brings_several_books_the_newest_edition_of_each_in_force(home: Path) -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -338,7 +355,8 @@ def test_the_list_says_what_is_in_force(home: Path) -> None:
     assert (rows["n002"]["edition"], rows["n002"]["own"], rows["n002"]["kept"]) == ("2.5 of 2018-12-29", False, 0)
     assert rows["r001"]["there"] is False
     assert rows["v020"]["limit_days"] == 1100  # brought in once, watched ever after
-    assert rows["n002"]["limit_days"] is None
+    assert [rows[name]["watched"] for name in ("v020", "n002", "sex")] == [True, False, False]
+    assert (rows["n002"]["stale"], rows["n002"]["limit_days"]) == (True, 1100)  # the shipped one is told to be old
     assert code in (0, 1)
     assert "v020" in run(home, "nsi", "list")[1]
 

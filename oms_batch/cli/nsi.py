@@ -104,7 +104,9 @@ def nsi_list(profile: str) -> int:
     else:
         head = [_("book"), _("official"), _("edition"), _("days"), _("limit"), _("state"), _("what it is")]
         print_table(head, [_listed_row(one) for one in rows], right=(3, 4))
-    return FOUND if any(one.stale or (one.entry.mandatory and not one.there) for one in rows) else DONE
+    return (
+        FOUND if any((one.stale and one.watched) or (one.entry.mandatory and not one.there) for one in rows) else DONE
+    )
 
 
 def _listed_json(one: nsi.Listed) -> dict[str, Any]:
@@ -114,6 +116,7 @@ def _listed_json(one: nsi.Listed) -> dict[str, Any]:
         "edition": str(one.edition or ""),
         "age_days": one.age,
         "limit_days": one.limit,
+        "watched": one.watched,
         "stale": one.stale,
         "there": one.there,
         "empty": one.empty,
@@ -133,7 +136,7 @@ def _listed_row(one: nsi.Listed) -> list[object]:
     elif one.empty:
         state = _("empty")
     elif one.stale:
-        state = _("too old")
+        state = _("too old: work stops") if one.watched else _("shipped, too old")
     elif one.own:
         state = _("own")
     return [

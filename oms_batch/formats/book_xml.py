@@ -1,8 +1,9 @@
 """Official packets of reference books in XML → rows of text.
 
-Two forms: ``packet/zglv`` with ``type version date`` and rows ``zap`` with one element per field, and the older
-``ROOT`` with rows ``REC`` whose fields are attributes. Names are taken in any case, as the packets themselves write
-them. A field inside a field is called ``OUTER_INNER``; one that stands several times in a row is joined by ``|``.
+Two forms: ``packet/zglv`` with ``type version date`` and rows ``zap`` (or named for what they list, ``insCompany``)
+with one element per field, and the older ``ROOT`` with rows ``REC`` whose fields are attributes. Names are taken in any
+case, as the packets themselves write them. A field inside a field is called ``OUTER.INNER``; one that stands several
+times in a row is joined by ``|``.
 """
 
 from __future__ import annotations
@@ -17,8 +18,16 @@ from oms_batch.formats.book_rows import MOST_ROWS, BookFile, BookRow
 
 ALLOWED = ("windows-1251", "utf-8")
 HEADS = {"ZGLV", "HEADER"}
-ROWS = {"ZAP", "REC", "RECORD", "ROW"}
-HEAD_FIELDS = {"TYPE": "type", "VERSION": "version", "VERS": "version", "DATE": "date", "DATA": "date"}
+ROOTS = {"PACKET", "ROOT"}
+PLAIN_ROWS = {"ZAP", "REC", "RECORD", "ROW"}  # rows of any other name tell which book it is
+HEAD_FIELDS = {
+    "TYPE": "type",
+    "VERSION": "version",
+    "VERS": "version",
+    "VER": "version",
+    "DATE": "date",
+    "DATA": "date",
+}
 ROOT, CHILD = 1, 2  # depths
 
 
@@ -34,9 +43,9 @@ def read(name: str, data: bytes) -> BookFile:
         at = max(reader.parser.ErrorByteIndex, 0)
         raise strict.refusal_of(error, raw[max(0, at - 4) : at], raw[at : at + 16], "utf-8") from None
     if not reader.rows:
-        raise refuse("BOOK_EMPTY" if reader.known else "BOOK_FORMAT", name, expected="zap, REC")
+        raise refuse("BOOK_EMPTY", name, expected="zap, REC")
     columns = tuple(dict.fromkeys(column for row in reader.rows for column in row.values))
-    return BookFile("xml", name, columns, tuple(reader.rows), **reader.head, remarks=tuple(remarks))
+    return BookFile("xml", name, columns, tuple(reader.rows), **reader.said(), remarks=tuple(remarks))
 
 
 def _decoded(name: str, data: bytes) -> tuple[str, list[Problem]]:
@@ -68,7 +77,7 @@ class _Reader:
     def __init__(self) -> None:
         self.rows: list[BookRow] = []
         self.head: dict[str, str] = {}
-        self.known = False
+        self._row_name = ""
         self._path: list[str] = []
         self._row: dict[str, list[str]] | None = None
         self._line = 0
@@ -103,26 +112,32 @@ class _Reader:
         self._leaf = True
         depth = len(self._path)
         if depth == ROOT:
+            if name not in ROOTS:
+                raise refuse("BOOK_FORMAT", f"line {line}", expected="packet, ROOT", found=name[:30])
             self._take_head(attributes)
         elif depth == CHILD and name in HEADS:
-            self.known = True
             self._take_head(attributes)
-        elif depth == CHILD and name in ROWS:
-            self.known = True
-            self._row, self._line = {key.upper(): [value.strip()] for key, value in attributes.items()}, line
         elif depth == CHILD:
-            raise refuse("BOOK_FORMAT", f"line {line}", expected="zglv, zap, REC", found=name[:30])
+            self._row_name = self._row_name or name
+            if name != self._row_name:
+                raise refuse("BOOK_FORMAT", f"line {line}", expected=self._row_name[:30], found=name[:30])
+            self._row, self._line = {key.upper(): [value.strip()] for key, value in attributes.items()}, line
         elif self._row is not None and attributes:
             for key, value in attributes.items():
-                self._row.setdefault(f"{self._field()}_{key.upper()}", []).append(value.strip())
+                self._row.setdefault(f"{self._field()}.{key.upper()}", []).append(value.strip())
 
     def _take_head(self, attributes: dict[str, str]) -> None:
         for key, value in attributes.items():
             if key.upper() in HEAD_FIELDS:
                 self.head[HEAD_FIELDS[key.upper()]] = value.strip()
 
+    def said(self) -> dict[str, str]:
+        """Type, version and date; rows that are named for what they list tell the type where the head does not."""
+        named = {} if self._row_name in PLAIN_ROWS else {"type": self._row_name}
+        return {**named, **{key: value for key, value in self.head.items() if value}}
+
     def _field(self) -> str:
-        return "_".join(self._path[CHILD:])
+        return ".".join(self._path[CHILD:])
 
     def _text(self, text: str) -> None:
         if self._texts:

@@ -96,22 +96,36 @@ def make_table(
 
 def _resolve(entry: Entry, book: BookFile, columns: Sequence[BookColumn]) -> dict[str, str]:
     """Which field of the file each column comes from."""
-    there = set(book.columns)
-    found = {one.name: next((name for name in one.sources if set(name.split("+")) <= there), "") for one in columns}
+    found = {one.name: find_source(one.sources, book.columns) for one in columns}
     missing = [one for one in columns if not found[one.name] and not one.optional]
     _tell([Problem("BOOK_COLUMN", book.name, " / ".join(one.sources[:3]), "-") for one in missing])
     for ours, names in zip(DAYS, entry.days, strict=True):
-        found[ours] = next((name for name in names if name in there), "")
+        found[ours] = find_source(names, book.columns)
     if entry.giver != "federal" and book.form != "xml":  # made by hand after a template: a word amiss loses a column
         _tell([Problem("BOOK_COLUMN", book.name, found=name) for name in unknown_columns(entry, book)])
     return found
+
+
+def find_source(sources: Iterable[str], columns: Collection[str]) -> str:
+    """Which of the fields a file has, as it is called there (``A+B``: all of them); empty: none.
+
+    A field that lies inside another is found by its own name when there is one such.
+    """
+    for source in sources:
+        found = []
+        for part in source.split("+"):
+            inner = [name for name in columns if name.endswith(f".{part}")]
+            found.append(part if part in columns else inner[0] if len(inner) == 1 else "")
+        if all(found):
+            return "+".join(found)
+    return ""
 
 
 def unknown_columns(entry: Entry, book: BookFile) -> list[str]:
     """Columns of the file of which the entry knows nothing."""
     named = {source for one in entry.columns for source in one.sources} | {day for days in entry.days for day in days}
     known = {part for name in named for part in name.split("+")}
-    return [name for name in book.columns if name not in known]
+    return [name for name in book.columns if name not in known and name.rpartition(".")[2] not in known]
 
 
 def _row(
