@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
 
 from oms_batch.judge.books import LAST_DAY
@@ -9,7 +11,8 @@ from oms_batch.judge.person import Spelling
 from oms_batch.judge.search import MONTH_END, MONTH_START, NAMES, PERSONAL, Search, Vector
 from oms_batch.judge.tables import IDENT, create_table
 
-_COLUMNS = ", ".join(name for name in IDENT if name != "vector")
+_MADE = ("vector", "person_differs", "policy_differs", "differs")  # from what the rest of a row says
+_COLUMNS = ", ".join(name for name in IDENT if name not in _MADE)
 RIGHT = ("vpolis", "spolis", "npolis", *PERSONAL, "smo", "date_from", "date_to")
 
 
@@ -22,6 +25,10 @@ def _differs(column: str, spelling: Spelling) -> str:
 def _named(parts: dict[str, str]) -> str:
     """SQL: the names of what differs, with a space between."""
     return "concat_ws(' ', " + ", ".join(f"CASE WHEN {test} THEN '{name}' END" for name, test in parts.items()) + ")"
+
+
+def _any(parts: Mapping[str, str]) -> str:
+    return " OR ".join(f"differs_{name}" for name in parts)
 
 
 def doubts(con: duckdb.DuckDBPyConnection, insured: str, search: Search) -> None:
@@ -41,18 +48,21 @@ def write(con: duckdb.DuckDBPyConnection, search: Search) -> None:
     """One row per account: the period that covers the first of its days that any covers, else the nearest; the
     latest of several."""
     spelling = search.spelling
-    person = {name.upper(): _differs(name, spelling) for name in PERSONAL}
+    person = {name: _differs(name, spelling) for name in PERSONAL}
     shown = "CASE WHEN i.vpolis = '3' THEN COALESCE(i.enp, i.npolis) ELSE i.npolis END"
     policy = {
-        "VPOLIS": "w.vpolis IS DISTINCT FROM i.vpolis",
-        "NPOLIS": f"w.npolis IS DISTINCT FROM {shown}",
-        "SPOLIS": "i.vpolis = '1' AND COALESCE(w.spolis, '') <> COALESCE(i.spolis, '')",
+        "vpolis": "w.vpolis IS DISTINCT FROM i.vpolis",
+        "npolis": f"w.npolis IS DISTINCT FROM {shown}",
+        "spolis": "i.vpolis = '1' AND COALESCE(w.spolis, '') <> COALESCE(i.spolis, '')",
     }
-    theirs = "i.n IS NOT NULL AND m.step <> 'decided'"  # what was agreed on is no difference any more
-    any_of = " OR ".join
+    theirs = "insured_n IS NOT NULL AND step <> 'decided'"  # what was agreed on is no difference any more
+    flags = ", ".join(f"{test} AS differs_{name}" for name, test in {**person, **policy}.items())
+    named = _named({name.upper(): f"differs_{name}" for name in (*person, *policy)})
     con.execute(create_table("ident", IDENT))
     con.execute(
-        f"""INSERT INTO ident BY NAME SELECT {_COLUMNS}, {_vector(search)} AS vector FROM (
+        f"""INSERT INTO ident BY NAME SELECT {_COLUMNS}, {_vector(search)} AS vector,
+          {theirs} AND ({_any(person)}) AS person_differs, {theirs} AND ({_any(policy)}) AS policy_differs,
+          CASE WHEN insured_n IS NOT NULL THEN {named} END AS differs FROM (
         SELECT a.z_sl_n, a.pers_n, m.step, i.n AS insured_n, COALESCE(i.smo, m.listed_smo) AS smo,
           CASE WHEN i.n IS NOT NULL OR m.listed_smo IS NOT NULL THEN COALESCE(p.code, fund.code) END AS payer,
           i.n IS NOT NULL OR m.listed_smo IS NOT NULL AS found, COALESCE(m.ambiguous, FALSE) AS ambiguous,
@@ -60,9 +70,7 @@ def write(con: duckdb.DuckDBPyConnection, search: Search) -> None:
           {shown} AS npolis_right, CASE WHEN i.vpolis <> '3' THEN i.spolis END AS spolis_right,
           i.vpolis AS vpolis_right, i.date_from AS begin_right, i.date_to AS end_right,
           i.fam AS fam_right, i.im AS im_right, i.ot AS ot_right, i.dr AS dr_right, i.w AS w_right,
-          {theirs} AND ({any_of(person.values())}) AS person_differs,
-          {theirs} AND ({any_of(policy.values())}) AS policy_differs,
-          CASE WHEN i.n IS NOT NULL THEN {_named({**person, **policy})} END AS differs,
+          {flags},
           COALESCE(s.date_end < a.care AND NOT (i.key = w.key AND i.place < {len(search.days)}), s.date_end < a.care,
             FALSE) AS cancelled, s.date_end AS cancelled_on,
           CASE WHEN lists.numbers THEN w.key IN (SELECT key FROM listed) END AS listed,

@@ -75,7 +75,7 @@ def identify_in(con: duckdb.DuckDBPyConnection, insured: str, search: Search, de
     for step in search.steps:
         if step.source == NUMBER_LIST:
             con.execute(_listed_sql(step, insured))
-        else:
+        elif _anybody(con):
             con.execute(_found_sql(step, insured, search))
             con.execute(_met_sql(step, search))
     _periods(con, insured)
@@ -85,6 +85,11 @@ def identify_in(con: duckdb.DuckDBPyConnection, insured: str, search: Search, de
     for name in ("who", "met", "doubt", "decided", "found", "period_of"):
         con.execute(f"DROP TABLE IF EXISTS {name}")
     policies.forget(con)
+
+
+def _anybody(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether anybody is left to be looked for: a step reads the whole register of the insured."""
+    return bool(con.execute("SELECT 1 FROM who ANTI JOIN met USING (pers_n) LIMIT 1").fetchall())
 
 
 def check_payers(con: duckdb.DuckDBPyConnection) -> None:
@@ -135,12 +140,16 @@ def _found_sql(step: Step, insured: str, search: Search) -> str:
     if step.ties:
         theirs = digits(f"i.{step.ties}") if step.ties == "snils" else f"i.{step.ties}"
         tie = f"COALESCE(w.{step.ties} = {theirs}, FALSE)"
+    # To spell every name of the register is dear: only of those born on a day that is looked for.
+    days = "SEMI JOIN (SELECT dr FROM who ANTI JOIN met USING (pers_n)) USING (dr)"
+    born = dict(step.match).get("dr") == "dr" and any(theirs in NAMES for theirs, _ in step.match)
+    them = f"(SELECT * FROM {insured} {days})" if born else insured
     exact = " AND ".join(f"NOT ({_against(column, search.spelling)})" for column in search.doubts) or "TRUE"
     return f"""CREATE OR REPLACE TEMP TABLE found AS
     SELECT f.pers_n, f.one, f.tie, f.insured_n, f.exact, COALESCE(d.yes, FALSE) AS yes
     FROM (SELECT w.pers_n, i.person AS one, {tie} AS tie, i.n AS insured_n, {exact} AS exact,
         CASE WHEN NOT ({exact}) OR {step.doubt} THEN {search.spelling.pair("w", "i")} END AS pair
-      FROM (SELECT * FROM who ANTI JOIN met USING (pers_n) {live}) w JOIN {insured} i ON {on}
+      FROM (SELECT * FROM who ANTI JOIN met USING (pers_n) {live}) w JOIN {them} i ON {on}
       WHERE {alike} {only}) f
     LEFT JOIN decided d ON d.pair = f.pair WHERE d.yes IS DISTINCT FROM FALSE"""
 
