@@ -47,7 +47,7 @@ def changed(one: Document, other: Document, place: Place) -> Document:
 
 
 def documents(rule: Rule, book: Rulebook, bases: Bases) -> tuple[list[Document], list[Document]]:
-    spoken = frozenset(rule.parts().names | rule.parts().tables)
+    spoken = rule.parts().tables if "here" in rule.needs else rule.parts().names | rule.parts().tables
     found = []
     for listed in (rule.passes, rule.fails):
         rows = [document(one, bases, rule.code) for one in listed]
