@@ -77,7 +77,8 @@ def make_facts(con: duckdb.DuckDBPyConnection, paths: Sequence[str], register: s
 def load_facts(con: duckdb.DuckDBPyConnection, paths: Sequence[str], register: str, lost: Sequence[str] = ()) -> None:
     """The same as a table of its own, cut down to persons of this register: read once, then no file is needed.
 
-    Rules look for earlier accounts of the same persons only (``person_key`` or ``npolis``). What the organisation has
+    Rules look for earlier accounts of the same persons only (``person_key`` or ``npolis``); one that a later account
+    replaced stands no more (``live``). What the organisation has
     billed in this month, whoever the persons, is kept as sums in ``used_month``.
     """
     make_facts(con, paths, register, lost)
@@ -85,9 +86,12 @@ def load_facts(con: duckdb.DuckDBPyConnection, paths: Sequence[str], register: s
     if paths:
         count_used(con)
         con.execute(
-            """CREATE OR REPLACE TABLE facts_here AS SELECT * FROM facts
-            WHERE person_key IN (SELECT person_key FROM person_of) OR npolis IN (SELECT npolis FROM pers)
-               OR xkey IN (SELECT xkey FROM z_sl) OR xkey IN (SELECT x_key2 FROM z_sl)"""
+            """CREATE OR REPLACE TABLE facts_here AS
+            SELECT f.* REPLACE (f.live AND later.xkey IS NULL AS live) FROM facts f
+            LEFT JOIN (SELECT DISTINCT ogrn_mo, x_key2 AS xkey FROM facts WHERE live AND x_key2 IS NOT NULL) later
+              ON later.ogrn_mo = f.ogrn_mo AND later.xkey = f.xkey
+            WHERE f.person_key IN (SELECT person_key FROM person_of) OR f.npolis IN (SELECT npolis FROM pers)
+               OR f.xkey IN (SELECT xkey FROM z_sl) OR f.xkey IN (SELECT x_key2 FROM z_sl)"""
         )
         con.execute("DROP VIEW facts")
         con.execute("ALTER TABLE facts_here RENAME TO facts")
