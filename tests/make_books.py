@@ -71,6 +71,7 @@ def _days(book: BookFile, names: tuple[str, ...]) -> list[date]:
 def origin(entry: Entry, edition: Edition, recipe: dict[str, Any], named: bool) -> str:
     """The first line of a table."""
     version = f"version {edition.version} of" if edition.version else "state of"
+    names = "names are ours, short" if named else "names left out"
     text = f"federal book {entry.official}, {version} {edition.day.isoformat()}; reduced by our importer, {names}"
     if "add" in recipe:
         text += "; codes that came into use later are added (CHOSEN: no edition that has them is at hand)"
