@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from oms_batch import nsi
 from oms_batch.formats.dbf_gate import Column
 from oms_batch.formats.dbf_write import write
 from oms_batch.judge.books import read_book
 from oms_batch.judge.bookwatch import faults as book_faults
 from oms_batch.ruledata import RuleData
 from oms_batch.site import open_site
-from oms_batch.store import audit
+from oms_batch.store import audit, fsio
 from tests.nsi_tools import beds, bring, faults, kept, make_home, packet, run, table
 
 
@@ -398,3 +400,40 @@ def test_codes_of_other_books_in_a_template_must_exist(home: Path) -> None:
     _code, text = run(home, "nsi", "template", "licences")
     code, told = bring(home, text.replace("760001;3;", "760001;9;").encode(), name="own.csv")
     assert (code, faults(told)) == (3, [("BOOK_NEIGHBOUR", "usl_ok -> usl_ok")])
+
+
+def test_a_disk_that_fails_at_any_step_leaves_old_or_new_and_the_next_import_settles_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"IDHM": "1", "HMNAME": "x", "DIAG": "C50.1", "HVID": "1", "HGR": "2", "IDMODP": "5", "DATEBEG": "01.01.2026"}
+    assert bring(home, packet([row], "HMet", "8.20", "24.02.2026"), "--anyway")[0] == 0
+    names = ("v019", "v019_use")
+    old = [table(home, name) for name in names]
+    path = home.parent / "new.xml"
+    path.write_bytes(packet([row, {**row, "IDHM": "2"}], "HMet", "8.21", "25.02.2026"))
+    failed = 0
+    with open_site(str(home)) as site:
+        for number in itertools.count(1):
+            count = itertools.count(1)
+
+            def fail(_name: str = "", at: int = number, count: Iterator[int] = count) -> None:
+                if next(count) == at:
+                    raise OSError(28, "no space")
+
+            with monkeypatch.context() as patched:
+                patched.setattr(fsio, "point", fail)
+                try:
+                    nsi.bring_in(site, [str(path)], who="test")
+                    break
+                except OSError:
+                    failed += 1
+            now = [table(home, name) for name in names]
+            rows = [
+                (found or b"").count(b"\n") - (before or b"").count(b"\n")
+                for found, before in zip(now, old, strict=True)
+            ]
+            assert set(rows) <= {0, 1}, "half a table"
+            assert [*home.glob("rules/**/.tmp-*")] == []
+    assert failed >= 8
+    assert [len((table(home, name) or b"").splitlines()) for name in names] == [6, 6]
+    assert {name: len(kept(home, name)) for name in names} == {"v019": 2, "v019_use": 2}
