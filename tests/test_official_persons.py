@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
@@ -33,8 +34,8 @@ SETS = {
 PACKED = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 NEWBORN = "11503221"  # a boy, born on 15.03.2022, the first
 SPECS = {
-    "H": Spec(accounts=60, seed=5),
-    "insurer": Spec(accounts=60, seed=5, payer="76001"),
+    "H": Spec(accounts=30, seed=5),
+    "insurer": Spec(accounts=30, seed=5, payer="76001"),
     "C": Spec(accounts=40, seed=5, kind="C"),
     "D": Spec(accounts=40, seed=5, kind="DO"),
 }
@@ -45,7 +46,9 @@ Codes = dict[str, int]
 
 @lru_cache(maxsize=4)
 def book_of(profile: str) -> rulebook.Rulebook:
-    return rulebook.load(RULES, SETS[profile], profile)
+    """The rules of heads and persons, and so their books only."""
+    book = rulebook.load(RULES, SETS[profile], profile)
+    return replace(book, rules=tuple(rule for rule in book.rules if rule.on in ("register", "pers")))
 
 
 @lru_cache(maxsize=8)
@@ -155,7 +158,7 @@ CASES: dict[str, tuple[str, Change, set[str]]] = {
     "a newborn with a name and without a representative": (
         "H",
         at("ZAP/PACIENT/NOVOR", NEWBORN),
-        {"Q.03.0170", "Q.03.0210", "Q.03.0240", "Q.03.0180", "Q.03.0220", "Q.03.0350", "Q.03.0370", "Q.03.0460"},
+        {"Q.03.0170", "Q.03.0210", "Q.03.0240", "Q.03.0180", "Q.03.0220", "Q.03.0350", "Q.03.0370"},
     ),
 }
 
@@ -184,5 +187,4 @@ PARTS: dict[str, tuple[str, str | None, str, set[str]]] = {
 @pytest.mark.parametrize("name", PARTS)
 def test_one_spoiled_place_of_a_part_gives_its_code(name: str) -> None:
     path, text, after, expected = PARTS[name]
-    usually = set(judged_part(lambda _root: None))
-    assert set(judged_part(lambda root: put(root.find(path), text, after))) - usually == expected
+    assert set(judged_part(lambda root: put(root.find(path), text, after))) == expected
