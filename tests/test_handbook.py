@@ -64,7 +64,7 @@ def test_every_set_of_rules_has_a_heading_in_both_languages(russian: handbook.Ha
     for section in russian.rules:
         _rules, owner, part = section.anchor.split("-", 2)
         assert owner in words["owner"] and part in words["part"], section.anchor
-    pairs = [pair for table in words.values() for pair in table.values()]
+    pairs = [pair for name in ("part", "owner", "severity") for pair in words[name].values()]
     assert all(CYRILLIC.search(ru) and en and not CYRILLIC.search(en) for ru, en in pairs)
 
 

@@ -157,7 +157,7 @@ def _rules(rules: RuleData, entries: Iterable[RuleEntry]) -> Iterator[Section]:
         mine = list(group)
         owner, _sign, part = mine[0].set_name.partition("/")
         title = f"{_word(words['part'], part)} ({_word(words['owner'], owner)})"
-        told = tuple(_rule(one, grounds, words["severity"]) for one in mine)
+        told = tuple(_rule(one, grounds, words) for one in mine)
         yield Section(f"rules-{owner}-{part}", title, told)
 
 
@@ -173,17 +173,17 @@ def _grounds(rules: RuleData) -> dict[str, str]:
     return {key: " → ".join(dict.fromkeys(codes)) for key, codes in found.items()}
 
 
-def _rule(one: RuleEntry, grounds: Mapping[str, str], severities: Mapping[str, Sequence[str]]) -> Told:
+def _rule(one: RuleEntry, grounds: Mapping[str, str], words: Mapping[str, Mapping[str, Sequence[str]]]) -> Told:
     names = explain.labels()
     about = one.about
-    severity = _word(severities, about.severity)
+    severity = _word(words["severity"], about.severity)
     lines = [
         (names["official"], ", ".join(about.official)),
         (names["advice"], about.advice),
         (names["wrong"], about.wrong),
         (names["right"], about.right),
         (_("If it is wrong"), f"{severity}: {grounds[about.defect]}" if about.defect in grounds else severity),
-        (_("Runs in"), ", ".join(one.profiles)),
+        (_("Runs in"), ", ".join(_word(words["owner"], name) for name in one.profiles)),
         (names["valid"], explain.days_text(about)),
     ]
     return Told(about.code, about.code, about.title, tuple((label, text) for label, text in lines if text))

@@ -17,11 +17,14 @@ NAME = "handbook"
 def gather(rules: RuleData) -> Handbook:
     """The handbook of every profile: a rule that several of them run stands once."""
     found: dict[str, tuple[Rule, list[str]]] = {}
-    for name in shipped(rules):
+    known, first = shipped(rules), rules.toml(handbook.HEADINGS)["told_by"]
+    for name in sorted(known, key=lambda name: first.index(name) if name in first else len(first)):
         for rule in rules_of(load_profile(name, rules)):
             if rule.status != "retired":
                 found.setdefault(rule.code, (rule, []))[1].append(name)
-    entries = [RuleEntry(of_rule(rule), rule.set_name, tuple(names)) for rule, names in found.values()]
+    entries = [
+        RuleEntry(of_rule(rule), rule.set_name, tuple(sorted(names, key=known.index))) for rule, names in found.values()
+    ]
     return handbook.gather(rules, entries)
 
 
