@@ -86,7 +86,7 @@ def puts(**texts: str) -> Spoil:
 def drop(path: str) -> Spoil:
     def change(account: etree._Element) -> None:
         node = account.find(path)
-        node.getparent().remove(node)  # type: ignore[union-attr]
+        node.getparent().remove(node)  # type: ignore[union-attr, arg-type]
 
     return change
 
