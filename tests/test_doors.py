@@ -216,6 +216,7 @@ COMMANDS: list[tuple[str, int, list[str]]] = [
     ("mo", 0, ["rules", "list", "--set", "yaroslavl/fund"]),
     ("mo", 0, ["rules", "test", "F.00.0240"]),
     ("tfoms", 0, ["insured", "stats"]),
+    ("tfoms", 0, ["identify", "queue", "list"]),
     ("tfoms", 0, ["status"]),
     ("smo-p", 0, ["final"]),
     ("mo", 0, ["submit", "{root}/{name}"]),
