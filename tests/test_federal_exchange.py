@@ -228,6 +228,7 @@ def test_an_insurer_that_is_sent_to_by_the_fund_itself_answers_the_fund(tmp_path
     text = main[1].replace(NAME.encode(), b"HT76S76001_22031").replace(b"<PLAT>76</PLAT>", b"<PLAT>76001</PLAT>")
     paid = rb"<SUMV>\1</SUMV><OPLATA>1</OPLATA><SUMP>\1</SUMP><SLUCH_Z_ID>1</SLUCH_Z_ID>"
     text = re.sub(rb"<SUMV>([0-9.]+)</SUMV>", paid, text)  # what this direction asks for besides
+    text = re.sub(rb"<SUMMAV>([0-9.]+)</SUMMAV>", rb"<SUMMAV>\1</SUMMAV><SUMMAP>\1</SUMMAP>", text)
     lower = (
         persons[1].replace(persons[0][:-4].encode(), b"LT76S76001_22031").replace(NAME.encode(), b"HT76S76001_22031")
     )
