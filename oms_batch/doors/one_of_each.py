@@ -49,6 +49,19 @@ def plantable(book: Rulebook) -> list[Rule]:
     ]
 
 
+def together(profile: Profile, book: Rulebook, type_md: str) -> list[list[Rule]]:
+    """The rules of one type of file by registers: one head serves them and one pass asks; each of the head is alone."""
+    bases = load_bases(profile.rules, profile.id)
+    found: dict[object, list[Rule]] = {}
+    for rule in plantable(book):
+        if next(one for one in book.types if one in rule.files) == type_md:
+            head = _example(rule, rule.fails[0], bases, book)[REGISTER][0]
+            alone = rule.code if rule.on == REGISTER else ""
+            key = (str(rule.valid_to), rule.run_pass, sorted(head.items(), key=str), alone)
+            found.setdefault(str(key), []).append(rule)
+    return list(found.values())
+
+
 def one_of_each(profile: Profile, book: Rulebook, type_md: str, rules: Sequence[Rule]) -> Planted:
     """The register of one type of file with the first fail example of each of these rules."""
     bases = load_bases(profile.rules, profile.id)
