@@ -176,8 +176,18 @@ def last_day(period: str) -> date:
 
 def roubles(kopecks: int) -> str:
     """Kopecks as text in roubles with two digits: ``-105`` → ``"-1.05"``."""
-    sign = "-" if kopecks < 0 else ""
-    return f"{sign}{abs(kopecks) // 100}.{abs(kopecks) % 100:02d}"
+    return hundredths(kopecks)
+
+
+def hundredths(number: int) -> str:
+    """A whole number of hundredths as text with two digits after the point."""
+    sign = "-" if number < 0 else ""
+    return f"{sign}{abs(number) // 100}.{abs(number) % 100:02d}"
+
+
+def share_of(part: int, whole: int) -> int:
+    """Part of a whole in hundredths of a per cent, rounded to the nearest; of nothing: nothing."""
+    return (2 * 10_000 * part + whole) // (2 * whole) if whole else 0
 
 
 def parse_date(text: str) -> date | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from oms_batch.cli.common import DONE, FOUND, command, json_wanted, opened
+from oms_batch.cli.compare import rules_compare, rules_quality
 from oms_batch.cli.coverage import rules_coverage
 from oms_batch.cli.desk import tell_explanations
 from oms_batch.cli.texts import TextGroup, argument, option, print_json, print_table
@@ -195,6 +196,8 @@ def rules_handbook(folder: str) -> int:
 
 def add_to(program: click.Group) -> None:
     """Hang the group on the program."""
-    for one in (rules_list, stages, rules_explain, rules_test, rules_coverage, rules_handbook):
+    looking = (rules_list, stages, rules_explain, rules_handbook)
+    proving = (rules_test, rules_coverage, rules_compare, rules_quality)
+    for one in (*looking, *proving):
         rules_group.add_command(one)
     program.add_command(rules_group)
