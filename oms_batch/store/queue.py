@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from oms_batch import clock
 from oms_batch.errors import WrongState
 from oms_batch.store import audit, fsio
-from oms_batch.store.engine import Ledger
+from oms_batch.store.engine import Ledger, bulk
 from oms_batch.store.schema import doubt_moves, doubts
 
 OPEN, DECIDED, APPEALED = "open", "decided", "appealed"
@@ -37,21 +37,36 @@ class Asked:
 def ask(ledger: Ledger, questions: Sequence[Mapping[str, str]], author: str = "program") -> list[Asked]:
     """Put pairs into the queue (``pair`` and the columns of ``_ABOUT``); a pair that was ever asked keeps its question.
 
-    All of them or none; in the order given.
+    All of them or none; in the order given. One row of the audit tells of all that are new.
     """
-    found = []
     with ledger.write() as con:
-        at = clock.now().isoformat()
-        for one in questions:
-            old = con.execute(sa.select(doubts.c.id).where(doubts.c.pair == one["pair"])).scalar()
-            if old is not None:
-                found.append(Asked(int(old), False))
-                continue
-            about = {name: one.get(name, "") for name in _ABOUT}
-            made = con.execute(sa.insert(doubts).values(pair=one["pair"], state=OPEN, asked_at=at, **about))
-            number = int(made.inserted_primary_key[0]) if made.inserted_primary_key else 0
-            _move(con, number, "asked", author, "", at, one.get("due", ""))
-            found.append(Asked(number, True))
+        at, pairs = clock.now().isoformat(), [one["pair"] for one in questions]
+        before = _numbers(con, pairs)
+        new = {one["pair"]: one for one in questions if one["pair"] not in before}
+        given = {"state": OPEN, "asked_at": at}
+        columns = [one.name for one in doubts.c if one.name in ("pair", *given, *_ABOUT)]  # in the table's own order
+        rows = [tuple({**one, **given}.get(name, "") for name in columns) for one in new.values()]
+        bulk(con, doubts, columns, rows)
+        known = _numbers(con, pairs)
+        moves = [(known[pair], "asked", author, at, one.get("due", "")) for pair, one in new.items()]
+        bulk(con, doubt_moves, ["doubt_id", "action", "author", "at", "due"], moves)
+        if new:
+            numbers = sorted(known[pair] for pair in new)
+            told = {"count": len(new), "pairs": hashlib.sha256("".join(sorted(new)).encode()).hexdigest()}
+            audit.append(con, author, "doubts_asked", f"doubt:{numbers[0]}-{numbers[-1]}", told)
+    waiting = set(new)
+    found = []
+    for pair in pairs:
+        found.append(Asked(known[pair], pair in waiting))
+        waiting.discard(pair)
+    return found
+
+
+def _numbers(con: sa.Connection, pairs: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for start in range(0, len(pairs), 500):
+        query = sa.select(doubts.c.pair, doubts.c.id).where(doubts.c.pair.in_(pairs[start : start + 500]))
+        found |= {row.pair: int(row.id) for row in con.execute(query)}
     return found
 
 
