@@ -38,6 +38,7 @@ _SERVICES = {
     "det": "max(det)",
 }
 _READS = {"codes": "code_usl"}
+_LATEST = "QUALIFY row_number() OVER (PARTITION BY ogrn_mo, xkey ORDER BY seq DESC, register DESC, state DESC) = 1"
 USED: dict[str, str] = {
     "usl_ok": "VARCHAR",
     "vidpom": "VARCHAR",
@@ -64,44 +65,54 @@ def make_facts(con: duckdb.DuckDBPyConnection, paths: Sequence[str], register: s
     columns = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in FACTS.items() if name != "live")
     gone = ", ".join(_quoted(state) for state in lost) or "NULL"
     con.execute(
-        f"""CREATE VIEW facts AS
+        f"""CREATE OR REPLACE VIEW facts_told AS
         SELECT {columns}, CAST(COALESCE(live, (state IN ({gone})) IS NOT TRUE) AS BOOLEAN) AS live FROM (
           SELECT {nothing} WHERE FALSE
           UNION ALL BY NAME
           SELECT * FROM read_parquet([{files}], union_by_name = true, hive_partitioning = false))
-        WHERE register IS DISTINCT FROM {_quoted(register)}
-        QUALIFY row_number() OVER (PARTITION BY ogrn_mo, xkey ORDER BY seq DESC, register DESC, state DESC) = 1"""
+        WHERE register IS DISTINCT FROM {_quoted(register)}"""
     )
+    con.execute(f"CREATE VIEW facts AS SELECT * FROM facts_told {_LATEST}")
 
 
 def load_facts(con: duckdb.DuckDBPyConnection, paths: Sequence[str], register: str, lost: Sequence[str] = ()) -> None:
     """The same as a table of its own, cut down to persons of this register: read once, then no file is needed.
 
     Rules look for earlier accounts of the same persons only (``person_key`` or ``npolis``); one that a later account
-    replaced stands no more (``live``). What the organisation has
-    billed in this month, whoever the persons, is kept as sums in ``used_month``.
+    replaced stands no more (``live``). What the organisation has billed in this month, whoever the persons, is kept as
+    sums in ``used_month``, where there is a book of caps.
     """
     make_facts(con, paths, register, lost)
     con.execute(create_table("used_month", USED))
-    if paths:
+    if not paths:
+        return
+    if con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'book_volumes'").fetchall():
         count_used(con)
-        con.execute(
-            """CREATE OR REPLACE TABLE facts_here AS
-            SELECT f.* REPLACE (f.live AND later.xkey IS NULL AS live) FROM facts f
-            LEFT JOIN (SELECT DISTINCT ogrn_mo, x_key2 AS xkey FROM facts WHERE live AND x_key2 IS NOT NULL) later
-              ON later.ogrn_mo = f.ogrn_mo AND later.xkey = f.xkey
-            WHERE f.person_key IN (SELECT person_key FROM person_of) OR f.npolis IN (SELECT npolis FROM pers)
-               OR f.xkey IN (SELECT xkey FROM z_sl) OR f.xkey IN (SELECT x_key2 FROM z_sl)"""
-        )
-        con.execute("DROP VIEW facts")
-        con.execute("ALTER TABLE facts_here RENAME TO facts")
+    con.execute(  # first the keys, which are narrow; the latest state of an account is known by all of its rows
+        """CREATE OR REPLACE TEMP TABLE facts_keys AS SELECT DISTINCT ogrn_mo, xkey FROM facts_told f
+        WHERE f.person_key IN (SELECT person_key FROM person_of) OR f.npolis IN (SELECT npolis FROM pers)
+           OR f.xkey IN (SELECT xkey FROM z_sl) OR f.xkey IN (SELECT x_key2 FROM z_sl)"""
+    )
+    con.execute(
+        f"""CREATE OR REPLACE TABLE facts_here AS
+        SELECT f.* REPLACE (f.live AND later.xkey IS NULL AS live)
+        FROM (SELECT * FROM facts_told SEMI JOIN facts_keys USING (ogrn_mo, xkey) {_LATEST}) f
+        LEFT JOIN (
+          SELECT DISTINCT ogrn_mo, x_key2 AS xkey
+          FROM (SELECT * FROM facts_told WHERE x_key2 IS NOT NULL {_LATEST}) WHERE live
+        ) later ON later.ogrn_mo = f.ogrn_mo AND later.xkey = f.xkey"""
+    )
+    con.execute("DROP TABLE facts_keys")
+    con.execute("DROP VIEW facts")
+    con.execute("DROP VIEW facts_told")
+    con.execute("ALTER TABLE facts_here RENAME TO facts")
 
 
 _THIS_MONTH = "concat(r.year, '-', lpad(CAST(r.month AS VARCHAR), 2, '0'))"
-_MINE = f"""CREATE OR REPLACE TEMP TABLE facts_mine AS
+_MINE = """CREATE OR REPLACE TEMP TABLE facts_mine AS
 SELECT f.xkey, f.x_key2, f.usl_ok, f.vidpom, f.profil, COALESCE(f.money, f.sumv, 0) AS money,
-  COALESCE(f.period, strftime(f.date_z_2, '%Y-%m')) = {_THIS_MONTH} AS this_month
-FROM facts f JOIN register r ON r.ogrn_mo = f.ogrn_mo WHERE f.live"""
+  COALESCE(f.period, strftime(f.date_z_2, '%Y-%m')) = {month} AS this_month
+FROM facts f WHERE f.ogrn_mo = {mo} AND f.live"""
 _USED = """INSERT INTO used_month
 SELECT f.usl_ok, f.vidpom, f.profil, count(*), CAST(sum(f.money) AS BIGINT) FROM facts_mine f
 WHERE f.this_month AND f.xkey NOT IN (SELECT x_key2 FROM facts_mine WHERE x_key2 IS NOT NULL)
@@ -115,7 +126,10 @@ def count_used(con: duckdb.DuckDBPyConnection) -> None:
     One that another account replaces counts no more.
     """
     con.execute(create_table("used_month", USED))
-    con.execute(_MINE)
+    ours = con.execute(f"SELECT r.ogrn_mo, {_THIS_MONTH} FROM register r LIMIT 1").fetchone()
+    if ours is None or ours[0] is None:
+        return
+    con.execute(_MINE.format(mo=_quoted(ours[0]), month=_quoted(ours[1])))  # as constants they narrow what is read
     con.execute(_USED)
     con.execute("DROP TABLE facts_mine")
 
