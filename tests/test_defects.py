@@ -225,3 +225,13 @@ def test_a_book_of_a_region_without_topics_still_speaks(tmp_path: Path) -> None:
     (row,) = defects.find(own, "207")
     one = explain.of_defect(own, row)
     assert (one.title, one.means, one.who, one.again) == ("Своё", "", (), "да, после исправления")
+
+
+def test_an_official_check_that_reading_makes_or_nobody_is_explained_too() -> None:
+    rules = rules_of(PROFILE)
+    row = RULES.table(explain.BY_READING)[0]
+    (one, *_more) = explain.explain(PROFILE, row["official"].split("|")[0].lower(), rules=rules)
+    assert (one.kind, one.code) == ("rule", row["finding"]) and row["path"] in one.wrong and one.right
+    for left in RULES.table(explain.NOT_CHECKED):
+        (one,) = explain.explain(PROFILE, left["official"].split("|")[0], rules=rules)
+        assert (one.kind, one.means) == ("official", left["reason"])

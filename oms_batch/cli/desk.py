@@ -15,7 +15,7 @@ from oms_batch.desk.resubmit import kind_title
 from oms_batch.desk.story import heading, story
 from oms_batch.desk.sums import sums_xlsx
 from oms_batch.errors import Problem, WrongState
-from oms_batch.exchange import load_profile
+from oms_batch.exchange import Profile, load_profile, shipped
 from oms_batch.i18n import N_, _, pick
 from oms_batch.judge.whole import rules_of
 from oms_batch.model import roubles
@@ -203,9 +203,20 @@ def why(account: str) -> int:
 @argument("code")
 def explain_code(code: str) -> int:
     with opened(optional=True) as site:
-        profile = site.profile if site else load_profile()
-    tell_explanations(explain(profile, code, rules=rules_of(profile)))
+        # without a home every exchange is meant, the usual one first
+        profiles = [site.profile] if site else [load_profile(name) for name in shipped()]
+    tell_explanations(_first_that_knows(code, profiles))
     return DONE
+
+
+def _first_that_knows(code: str, profiles: Sequence[Profile]) -> list[Explanation]:
+    unknown: WrongState | None = None
+    for profile in profiles:
+        try:
+            return explain(profile, code, rules=rules_of(profile))
+        except WrongState as error:
+            unknown = unknown or error
+    raise unknown or WrongState("CODE_UNKNOWN", code)
 
 
 def tell_explanations(found: Sequence[Explanation]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from oms_batch.ruledata import RuleData
 DEFECTS = defects.BOOK
 PROBLEMS = "common/problems.toml"
 STRUCTURE = "common/structure"
+BY_READING, NOT_CHECKED = "common/official/structure.csv", "common/official/absent.csv"
 SHOWN = 4  # values of an example that are told
 
 
@@ -115,6 +116,7 @@ def explain(
             found += [
                 of_defect(profile.rules, row) for row in defect_rows(profile.rules, one.defect, day) if one.defect
             ]
+    found = found or list(_official(profile.rules, code.strip(), known))
     found += [of_defect(profile.rules, row) for row in defect_rows(profile.rules, wanted, day)]
     found += [one for one in problems(profile.rules) if one.code.casefold() == wanted]
     if day is not None:
@@ -122,6 +124,21 @@ def explain(
     if not found:
         raise WrongState("CODE_UNKNOWN", ", ".join(_near(profile, code, known)))
     return list(dict.fromkeys(found))
+
+
+def _official(rules: RuleData, number: str, known: Iterable[Explanation]) -> Iterator[Explanation]:
+    """An official check that no rule names: what reading itself finds, or why it is not checked here."""
+    if rules.exists(BY_READING):
+        by_code = {one.code: one for one in known}
+        for row in rules.table(BY_READING):
+            if number.upper() in row["official"].split("|") and (one := by_code.get(row["finding"])):
+                bad, good = (_("(empty)") if row[name] == "-" else row[name] for name in ("bad", "ok"))
+                path = row["path"]
+                yield replace(one, official=(number.upper(),), wrong=f"{path} = {bad}", right=f"{path} = {good}")
+    if rules.exists(NOT_CHECKED):
+        for row in rules.table(NOT_CHECKED):
+            if number.upper() in row["official"].split("|"):
+                yield Explanation("official", number.upper(), _("not checked here"), _text(row, "reason"), "")
 
 
 def defect_of(rules: RuleData, move: Mapping[str, Any], key: str = "") -> dict[str, str] | None:
