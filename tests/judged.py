@@ -13,12 +13,13 @@ import pyarrow as pa
 from oms_batch.exchange import Profile
 from oms_batch.formats import reestr_xml
 from oms_batch.formats.layout import load_layout
-from oms_batch.judge import books, engine, rulebook, verdict
+from oms_batch.judge import books, engine, policies, rulebook, verdict
 from oms_batch.judge.identify import identify
 from oms_batch.judge.person import load_spelling
 from oms_batch.judge.tables import FACTS, create_table
+from oms_batch.store import policy_lists
 from oms_batch.store.insured import import_rows
-from oms_batch.synth.insured import COLUMNS
+from oms_batch.synth.insured import COLUMNS, Changes, stopped
 
 
 @dataclass
@@ -96,10 +97,13 @@ def _collect(con: duckdb.DuckDBPyConnection, done: Judged) -> None:
         done.accounts.setdefault(xkey, Counter())[rule, severity] += count
 
 
-def keep_insured(path: str, profile: Profile, rows: Iterable[tuple[str, ...]]) -> str:
-    """The database of the insured with these rows of the generator; gives its path."""
+def keep_insured(path: str, profile: Profile, rows: Iterable[tuple[str, ...]], changes: Changes | None = None) -> str:
+    """The database of the insured with these rows of the generator and the stop list of ``changes``; gives its path."""
     key = load_spelling(profile.rules, profile.id).number("fam", "im", "ot", "dr")
     import_rows(path, (dict(zip(COLUMNS, row, strict=True)) for row in rows), key)
+    if listed := stopped(changes):
+        source = policy_lists.load_source(profile.rules, "stop")
+        policy_lists.bring_rows(path, listed, source, policies.key, "2026-10-31", False)
     return path
 
 

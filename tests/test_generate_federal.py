@@ -61,7 +61,8 @@ def test_what_is_expected_is_what_the_fund_finds(tmp_path: Path) -> None:
     promise = json.loads(Path(found["expected"]).read_text("utf-8"))
     lines = Path(found["insured"]).read_text("utf-8").splitlines()
     assert lines[0].split(";") == list(COLUMNS)
-    path = keep_insured(str(tmp_path / "i.duckdb"), PROFILE, (tuple(line.split(";")) for line in lines[1:]))
+    rows = (tuple(line.split(";")) for line in lines[1:])
+    path = keep_insured(str(tmp_path / "i.duckdb"), PROFILE, rows, promise["insured"])
     register = Path(found["register"])
     with zipfile.ZipFile(register) as archive:
         main, persons = (archive.read(name) for name in archive.namelist())

@@ -42,7 +42,7 @@ BEYOND = {
 
 
 def database(folder: Path, spec: Spec, changes: Changes | None = None) -> str:
-    return keep_insured(str(folder / "insured.duckdb"), PROFILE, insured(PROFILE, spec, changes))
+    return keep_insured(str(folder / "insured.duckdb"), PROFILE, insured(PROFILE, spec, changes), changes)
 
 
 def told(done: Judged) -> dict[str, dict[str, int]]:

@@ -29,7 +29,7 @@ SPECS = {
 
 
 def database(folder: Path, side: str, changes: Changes | None = None) -> str:
-    return keep_insured(str(folder / "insured.duckdb"), PROFILE, insured(PROFILE, SPECS[side], changes))
+    return keep_insured(str(folder / "insured.duckdb"), PROFILE, insured(PROFILE, SPECS[side], changes), changes)
 
 
 def told(done: Judged) -> dict[str, dict[str, int]]:

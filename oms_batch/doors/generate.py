@@ -14,7 +14,7 @@ from oms_batch.intake import names
 from oms_batch.model import Totals, roubles
 from oms_batch.store import fsio
 from oms_batch.synth.cases import source_csv
-from oms_batch.synth.insured import insured_csv, insured_dbf
+from oms_batch.synth.insured import insured_csv, insured_dbf, stop_csv
 from oms_batch.synth.parcels import FIRST, Made
 from oms_batch.synth.planting import Plan, plant
 from oms_batch.synth.register import register, sent
@@ -80,6 +80,8 @@ def run(
     made["register"] = _pack(dialect.data, root, named.canonical, blocks)
     changes = expected["insured"] if expected is not None else None
     made["insured"] = _write(f"{root}/insured.csv", insured_csv(dialect, spec, changes))
+    if listed := stop_csv(changes):
+        made["stopped"] = _write(f"{root}/stop.csv", [listed])
     if dbf:
         made["insured_dbf"] = _write(f"{root}/insured.dbf", insured_dbf(dialect, spec, changes))
     if cases:
@@ -109,6 +111,8 @@ def _parcels(dialect: Profile, spec: Spec, folder: str, made: Made, *, insured: 
                 container.pack_members("zip", members, out, clock.parse(MADE))
     if insured:
         files["insured"] = _write(f"{root}/insured.csv", insured_csv(dialect, spec, made.insured))
+    if insured and (listed := stop_csv(made.insured)):
+        files["stopped"] = _write(f"{root}/stop.csv", [listed])
     if insured and dbf:
         files["insured_dbf"] = _write(f"{root}/insured.dbf", insured_dbf(dialect, spec, made.insured))
     if made.expected is not None:

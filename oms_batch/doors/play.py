@@ -20,7 +20,7 @@ from oms_batch.i18n import _, pick
 from oms_batch.site import Site, open_site
 from oms_batch.store import fsio, ledger
 from oms_batch.synth.cases import experts_csv
-from oms_batch.synth.insured import COLUMNS, insured
+from oms_batch.synth.insured import COLUMNS, insured, stop_csv
 from oms_batch.synth.numbers import mix
 from oms_batch.synth.parcels import AGAIN, FIRST, Made, Parcel
 from oms_batch.synth.world import Spec
@@ -114,6 +114,9 @@ def tell_insured(month: Month) -> None:
         write(file, ((";".join(row) + "\n").encode() for row in [COLUMNS, *rows]))
         with month.at(one["folder"]) as site:
             found = insurance.bring_in(site, file)
+            if listed := stop_csv(month.made.insured):
+                fsio.write_bytes_durable(f"{month.folder}/stop.csv", listed)
+                insurance.bring_in(site, f"{month.folder}/stop.csv", source="stop")
             month.tell(_("{who}: {n} insured persons brought in").format(who=one["folder"], n=found.kept))
 
 

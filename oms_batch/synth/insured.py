@@ -15,6 +15,9 @@ from oms_batch.synth.world import Spec, build
 
 Changes = Mapping[str, Sequence[Mapping[str, str]]]
 COLUMNS = ("ENP", "VPOLIS", "SPOLIS", "NPOLIS", "FAM", "IM", "OT", "DR", "W", "SNILS", "SMO", "DATE_FROM", "DATE_TO")
+STOP = "STOP"  # in a change: the day on which the person's own policy was cancelled
+STOP_COLUMNS = ("ENP", "Q", "DATE_END", "ENPZ")
+UNKNOWN_SMO = "00000"
 _WIDTHS = (16, 1, 10, 20, 40, 40, 40, 8, 1, 14, 5, 8, 8)
 _DATES = (7, 11, 12)
 _WRITTEN = date(2026, 1, 1)
@@ -68,6 +71,25 @@ def _rows(one: Person, changes: Changes | None) -> Iterator[tuple[str, ...]]:
         return
     for change in changes[one.enp]:
         yield tuple(change.get(name, value) for name, value in zip(COLUMNS, row(one), strict=True))
+
+
+def stopped(changes: Changes | None) -> list[dict[str, str]]:
+    """Rows of the stop list for persons whose change names a day under ``STOP``: their own number was cancelled on it,
+    the number of the change replaced it."""
+    found = []
+    for enp, rows in sorted((changes or {}).items()):
+        for one in rows:
+            if day := one.get(STOP):
+                found.append({"ENP": enp, "Q": one.get("SMO", UNKNOWN_SMO), "DATE_END": day, "ENPZ": one["ENP"]})
+    return found
+
+
+def stop_csv(changes: Changes | None) -> bytes:
+    """The same as a ``;`` table; empty when nobody's policy was cancelled."""
+    rows = stopped(changes)
+    if not rows:
+        return b""
+    return "".join(";".join(row) + "\n" for row in [STOP_COLUMNS, *(tuple(one.values()) for one in rows)]).encode()
 
 
 def insured_csv(profile: Profile, spec: Spec, changes: Changes | None = None) -> Iterator[bytes]:
