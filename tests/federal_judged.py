@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Mapping
+from typing import BinaryIO
 
 import duckdb
 
@@ -35,10 +36,16 @@ def rule_sets(profile: Profile, side: str) -> list[str]:
 
 def read(con: duckdb.DuckDBPyConnection, profile: Profile, documents: Pair, name: str) -> None:
     """The canonical tables of a pair under the name of its main document."""
+    read_streams(con, profile, {"main": io.BytesIO(documents[0]), "persons": io.BytesIO(documents[1])}, name)
+
+
+def read_streams(
+    con: duckdb.DuckDBPyConnection, profile: Profile, documents: Mapping[str, BinaryIO], name: str
+) -> None:
+    """The same of open files by role."""
     named = name_of(name + ".zip", profile)
-    streams = {"main": io.BytesIO(documents[0]), "persons": io.BytesIO(documents[1])}
     layouts = {"main": f"{named.parts['kind']}:from_mo", "persons": "L:from_mo"}
-    federal_xml.read_members(streams, layouts, profile, con)
+    federal_xml.read_members(documents, layouts, profile, con)
     canon.apply(con, profile.rules, profile.id, named)
 
 
