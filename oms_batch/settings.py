@@ -79,6 +79,16 @@ class Limits(_Table):
     findings: int = Field(default=100_000, ge=1)
 
 
+class Brake(_Table):
+    """When an answer is held for a person: the refused share of a sender's register is by more than ``points`` per cent
+    above that of his last ``registers``, which had at least ``accounts`` accounts. 0 points: never.
+    """
+
+    points: int = Field(default=25, ge=0, le=100)
+    registers: int = Field(default=6, ge=1, le=1000)
+    accounts: int = Field(default=200, ge=1)
+
+
 class Settings(_Table):
     """All that ``oms-batch.toml`` says, with ``home`` set by the program."""
 
@@ -89,6 +99,7 @@ class Settings(_Table):
     own: Party
     partner: tuple[Partner, ...] = ()
     limits: Limits = Limits()
+    brake: Brake = Brake()
     settle_seconds: int = Field(default=5, ge=0)
     poll_seconds: int = Field(default=0, ge=0)
     sweep_seconds: int = Field(default=60, ge=1)

@@ -18,13 +18,13 @@ from oms_batch.exchange import ROLES, Hop, Profile
 from oms_batch.formats import container
 from oms_batch.i18n import _
 from oms_batch.intake import names
-from oms_batch.model import NamedFile, Reply, Totals, WorkOrder, WorkResult
+from oms_batch.model import NamedFile, Reply, Totals, WorkOrder, WorkResult, hundredths, share_of
 from oms_batch.reply import protocol
 from oms_batch.reply.flk_p import Form, load_form
 from oms_batch.routing import Route, SetAside, own_parties, recipient, route
 from oms_batch.site import Site
 from oms_batch.stages import doubts
-from oms_batch.store import facts, fsio, ledger, queue, sandbox, spool
+from oms_batch.store import brake, facts, fsio, ledger, queue, sandbox, spool
 
 ATTEMPTS = 3
 HANDLERS = "oms_batch.stages"
@@ -64,11 +64,16 @@ def _run(site: Site, job: dict[str, Any]) -> Handled:
         way = _way(site, named, job)
         if waits := _waits_for(site, named, way.hop):
             return _park(site, job, "AFTER", waits)
+        if jump := brake.held(site.ledger, job["id"]):
+            return _park(site, job, brake.REASON, "release", note=jump)
         attempt = ledger.start(site.ledger, job["id"])
         order = make_order(site, job, named, way)
         if order.late and site.profile.data["deadline"]["late"] == "refuse":
             raise Refusal(Problem("LATE", named.period, expected=order.options["due"], found=job["received_at"]))
         result = WorkResult.from_json(sandbox.run(f"{HANDLERS}.{way.hop.handler}:work", order.as_json(), _limits(site)))
+        if jump := _jump(site, job, named, way, result):
+            brake.hold(site.ledger, job["id"], jump)
+            return _park(site, job, brake.REASON, "release", note=jump)
         doubts.take(site.ledger, site.profile, str(site.home.root), order.scratch)
     except SetAside as aside:
         return quarantine_job(site, job, aside)
@@ -91,6 +96,19 @@ def _run(site: Site, job: dict[str, Any]) -> Handled:
         return _commit(site, job, named, order, result)
     except Fault as fault:
         return _fail(site, job, fault)
+
+
+def _jump(site: Site, job: dict[str, Any], named: NamedFile, way: Route, result: WorkResult) -> str:
+    """By how many points the refused share is above the sender's usual one, when that is more than the brake allows."""
+    asked, line = site.settings.brake, way.hop
+    if not (asked.points and line.emits and line.refused) or brake.released(site.ledger, job["id"]):
+        return ""
+    last = (named.register, line.stage, line.refused, asked.registers)
+    judged, refused = brake.judged_before(site.ledger, *last)
+    if judged < asked.accounts:
+        return ""
+    jump = share_of(result.refused.accounts, result.sent.accounts) - share_of(refused, judged)
+    return hundredths(jump) if jump > 100 * asked.points else ""
 
 
 def _close_half(site: Site, job: dict[str, Any]) -> None:

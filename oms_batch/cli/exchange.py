@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from oms_batch import clock, logs, nsi, overview, requests
-from oms_batch.cli.common import DONE, FOUND, OUR_FAULT, command, json_wanted, opened
+from oms_batch.cli.common import DONE, FOUND, OUR_FAULT, command, json_wanted, opened, who
 from oms_batch.cli.identify import tell_reminders
 from oms_batch.cli.show import handled_json, tell_handled, tell_status
 from oms_batch.cli.texts import Period, argument, clean, option, print_json
@@ -15,6 +15,7 @@ from oms_batch.conductor import settling_of, sweep
 from oms_batch.doors import daemon, nightly, precheck
 from oms_batch.i18n import N_, _
 from oms_batch.site import locked
+from oms_batch.store import brake
 from oms_batch.work import Handled
 
 REFUSED = ("refused", "quarantined", "failed", "rejected")
@@ -176,7 +177,20 @@ def status(period: str) -> int:
     return DONE
 
 
+@command("release", help=N_("Let a job go that the brake holds, because far more was refused than usual."))
+@argument("numbers", nargs=-1, required=True, type=int)
+def release(numbers: tuple[int, ...]) -> int:
+    with opened() as site:
+        for number in numbers:
+            brake.release(site.ledger, number, who())
+    if json_wanted():
+        print_json({"released": list(numbers)})
+    else:
+        click.echo(_("Let go; the next sweep answers it."))
+    return DONE
+
+
 def add_to(program: click.Group) -> None:
     """Hang this group's commands on the program."""
-    for one in (run, night, check, submit, status):
+    for one in (run, night, check, submit, status, release):
         program.add_command(one)

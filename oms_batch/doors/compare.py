@@ -31,7 +31,7 @@ def run(site: Site, old: str, new: str, over: list[str]) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     with fsio.scratch_folder(site.home.tmp) as scratch:
         left, right = side_of(site, old, f"{scratch}/old"), side_of(site, new, f"{scratch}/new")
-        for number, one in enumerate(archived(site.profile, over), 1):
+        for number, one in enumerate(archived(site, over), 1):
             told, changed = _one(site, one, left, right, f"{scratch}/{number}")
             registers.append(told)
             rows += changed

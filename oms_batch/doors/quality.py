@@ -37,7 +37,7 @@ class Count:
 
 @dataclass
 class Quality:
-    """Per rule: caught (flagged, refused), false alarms (flagged, accepted); per defect: missed (refused, not flagged)."""
+    """Per rule: caught (flagged, refused), false alarms (flagged, accepted); per defect: missed (refused only)."""
 
     caught: dict[str, Count] = field(default_factory=dict)
     false_alarms: dict[str, Count] = field(default_factory=dict)
@@ -76,7 +76,7 @@ def _sent(site: Site, period: str) -> Iterable[Old]:
     newest: dict[str, Old] = {}
     for stage in dict.fromkeys(line.stage for line in site.profile.hops if line.emits and line.rules):
         for file in ledger.files_of(site.ledger, stage, "out"):
-            for old in archived(site.profile, [file["path"]]):
+            for old in archived(site, [file["path"]]):
                 if not period or old.named.period == period:
                     newest.setdefault(old.named.register, old)
     return newest.values()

@@ -10,7 +10,7 @@ from typing import Any
 from oms_batch import clock, i18n
 from oms_batch.doors import convert
 from oms_batch.errors import Refusal, WrongState
-from oms_batch.exchange import Hop, Profile, load_profile
+from oms_batch.exchange import INSURER, MO, PAYER, ROLES, Hop, load_profile
 from oms_batch.intake import names
 from oms_batch.model import NamedFile, WorkOrder
 from oms_batch.ruledata import RuleData
@@ -74,8 +74,9 @@ def _with_edition(overlay: str, book: str, version: str, folder: str) -> str:
     return folder
 
 
-def archived(profile: Profile, places: list[str]) -> Iterator[Old]:
-    """The main registers among these files and folders, as they lie in an archive or elsewhere, by name."""
+def archived(site: Site, places: list[str]) -> Iterator[Old]:
+    """The registers among these files and folders that we judge, or as an organisation have judged; told by name."""
+    profile, party = site.profile, ROLES[site.settings.role]
     for place in places:
         if not fsio.exists(place):
             raise WrongState("COMPARE_OVER", fsio.basename(place))
@@ -85,9 +86,17 @@ def archived(profile: Profile, places: list[str]) -> Iterator[Old]:
                 named = names.identify(kept["name"] if kept else fsio.basename(path), profile)
             except (Refusal, names.Ignored):
                 continue
-            lines = [one for one in profile.hops if one.stage == named.stage and one.emits and one.rules]
+            judged = (one for one in profile.hops if one.stage == named.stage and one.emits and one.rules)
+            lines = [one for one in judged if party in _judges(one, party)]
             if lines:
                 yield Old(path, named, lines[0])
+
+
+def _judges(line: Hop, party: str) -> tuple[str, ...]:
+    """Who has the file of this line judged: its receiver, and the organisation that sends it."""
+    if party == MO:
+        return (line.sender,)
+    return (INSURER,) if line.receiver == PAYER else (line.receiver,)
 
 
 def _is_folder(path: str) -> bool:
