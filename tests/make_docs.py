@@ -1,4 +1,4 @@
-"""``make docs``: the pages of the command line, made from the commands themselves; a test holds them current."""
+"""``make docs``: the pages of the command line and of the official checks; tests hold them current."""
 
 from __future__ import annotations
 
@@ -48,7 +48,51 @@ def page(language: str) -> str:
     return "\n".join(parts)
 
 
+COVERAGE = ROOT / "docs/coverage.md"
+COVERAGE_HEAD = """# Официальные проверки: что выполнено
+
+Страница получена командой `make docs` из самих правил; не правьте её руками. То же скажет
+ `oms-batch rules coverage --all`.
+
+Справочник Q015 (ФЛК) версии 2.2 и Q016 (МЭК) версии 1.9, федеральная часть. Условия изложены своими словами в правилах;
+номер проверки стоит в правиле (`official`) и в ответе. «Чтение» — проверку выполняет само чтение файла по раскладке.
+"""
+
+
+def coverage_page() -> str:
+    """The page of the official checks, in Russian."""
+    from oms_batch.cli.coverage import all_checks
+    from oms_batch.judge.coverage import IMPLEMENTED, MISSING, NOT_APPLICABLE, counted
+
+    checks = all_checks()
+    total = counted(checks)
+    parts = [COVERAGE_HEAD, "| всего | выполнено | неприменимо | нет |\n|---|---|---|---|"]
+    parts.append(
+        "| " + " | ".join(str(total[key]) for key in ("official", IMPLEMENTED, NOT_APPLICABLE, MISSING)) + " |\n"
+    )
+    for title, state in (("Нет", MISSING), ("Неприменимо", NOT_APPLICABLE)):
+        rows = [one for one in checks if one.state == state]
+        if rows:
+            parts.append(f"## {title}\n\n| проверка | элемент | почему |\n|---|---|---|")
+            parts += [f"| {one.official} | {_short(one.element)} | {one.reason} |" for one in rows]
+            parts.append("")
+    parts.append("## Выполнено\n\n| проверка | элемент | файлы | правило | где |\n|---|---|---|---|---|")
+    for one in checks:
+        if one.state == IMPLEMENTED:
+            told = [f"чтение ({code})" if code.startswith("S.") else code for code in one.rules]
+            where = ", ".join(one.profiles)
+            parts.append(f"| {one.official} | {_short(one.element)} | {one.files} | {', '.join(told)} | {where} |")
+    return "\n".join(parts) + "\n"
+
+
+def _short(element: str) -> str:
+    return element.removeprefix("ZL_LIST/").replace("PERS_LIST/", "L: ")
+
+
 def main() -> int:
+    set_language("ru")
+    COVERAGE.write_text(coverage_page(), "utf-8")
+    print(COVERAGE.relative_to(ROOT))
     for language, path in PAGES.items():
         path.write_text(page(language), "utf-8")
         print(path.relative_to(ROOT))

@@ -65,10 +65,8 @@ def _tell(checks: Sequence[Check], total: dict[str, int], every: bool) -> None:
     print_table(heads, rows, right=range(1, 5))
     shown = [one for one in checks if every or one.state != IMPLEMENTED]
     words = {IMPLEMENTED: _("implemented"), NOT_APPLICABLE: _("not applicable"), MISSING: _("missing")}
-    listed = [
-        [one.official, one.element, words[one.state], ", ".join(one.rules) or pick(one.reason, one.reason_en)]
-        for one in shown
-    ]
-    if listed:
+    if shown:
         click.echo()
-        print_table([_("check"), _("element"), _("state"), _("rule or reason")], listed)
+    for one in shown:
+        said = ", ".join(one.rules) or pick(one.reason, one.reason_en)
+        click.echo(f"{one.official}  {one.element}\n    {words[one.state]}{': ' if said else ''}{said}")
