@@ -87,7 +87,7 @@ def _tell(one: door.Seen) -> None:
     by_step = Counter((row["step"], row["payer"]) for row in one.rows)
     counted = [[step or "-", payer or "-", str(count)] for (step, payer), count in sorted(by_step.items())]
     print_table([_("step"), _("payer"), _("accounts")], counted, right=(2,))
-    told = [row for row in one.rows if row["found"] != "1" or row["differs"] or row["cancelled"] == "1"]
+    told = [row for row in one.rows if row["found"] != "1" or row["cancelled"] == "1" or _differs(row)]
     if told:
         click.echo(_("What to look at:"))
         head = [_("account"), _("found"), _("step"), _("differs"), _("vector"), _("payer"), _("cancelled")]
@@ -97,6 +97,11 @@ def _tell(one: door.Seen) -> None:
     if one.asked:
         new = sum(made.new for made in one.asked)
         click.echo(_("Put into the queue: {n}; asked before: {old}").format(n=new, old=len(one.asked) - new))
+
+
+def _differs(row: dict[str, str]) -> bool:
+    """What was agreed on is nothing to look at any more."""
+    return bool(row["differs"]) and row["step"] != door.DECIDED
 
 
 _COUNTS = ("accounts", "found", "doubts", "cancelled")

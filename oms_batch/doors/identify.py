@@ -22,6 +22,7 @@ from oms_batch.site import Site
 from oms_batch.stages import doubts
 from oms_batch.store import fsio, queue, sandbox
 
+DECIDED = search.DECIDED
 VERDICTS = {True: queue.ACCEPTED, False: queue.REJECTED}
 AGREEMENT = ("pair", "verdict", "author", "reason", "decided_at", "register", "account", "period", "payer")
 
