@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from oms_batch.doors.one_of_each import Planted, one_of_each, together
-from oms_batch.errors import SetupError
+from oms_batch.errors import Refusal, SetupError
 from oms_batch.exchange import Profile, load_profile
 from oms_batch.formats import canon, federal_xml, reestr_xml
 from oms_batch.formats.layout import load_layout
@@ -18,7 +18,7 @@ from oms_batch.intake.names import identify as name_of
 from oms_batch.judge import books, engine, rulebook
 from oms_batch.judge.example import columns_of, insert_sql
 from oms_batch.judge.rulebook import Rulebook
-from oms_batch.judge.tables import FACTS, IDENT, create_table
+from oms_batch.judge.tables import FACTS, IDENT, REGISTER, create_table
 from oms_batch.ruledata import RuleData
 
 RULES = RuleData()
@@ -45,30 +45,38 @@ def found_in(profile: Profile, book: Rulebook, planted: Planted) -> dict[str, se
     """What judging finds, by the planted code; findings of no single account under an empty one."""
     con = duckdb.connect()
     try:
-        engine.prepare(con)
-        if profile.data["format"] == "federal_xml":
-            _read_elements(con, profile, planted)
-        else:
-            layout = load_layout(profile.rules, profile.id, profile.data["layout"])
-            reestr_xml.read(io.BytesIO(planted.documents["main"]), layout, con)
-        books.load_for(con, profile.rules, book)
-        for table, columns in (("ident", IDENT), ("facts", FACTS)):
-            con.execute(create_table(table, columns))
-            if rows := planted.rows.get(table):
-                con.execute(insert_sql(table, rows, columns_of(table, book.tables) or {}))
-        try:
-            engine.run(con, book)
-        except SetupError as error:  # without its period a register cannot be judged: reading has refused it
-            return {planted.codes[0]: {f"{type(error).__name__}: {error}"[:150]}}
-        accounts = con.execute("SELECT z.n, z.idcase, z.pers_n FROM z_sl z").fetchall()
-        whose = {n: planted.codes[int(idcase) // 10] for n, idcase, _ in accounts if idcase}
-        persons = {pers_n: whose.get(n, "") for n, _, pers_n in accounts}
-        done: dict[str, set[str]] = {code: set() for code in planted.codes}
-        for rule, n, pers_n in con.execute("SELECT rule, z_sl_n, pers_n FROM findings").fetchall():
-            done.setdefault(whose.get(n) or persons.get(pers_n) or "", set()).add(rule)
-        return done
+        return _judged(con, profile, book, planted)
+    except Refusal as error:  # a head that nothing of this version can be is told by reading
+        return {planted.codes[0]: {error.code}}
     finally:
         con.close()
+
+
+def _judged(con: duckdb.DuckDBPyConnection, profile: Profile, book: Rulebook, planted: Planted) -> dict[str, set[str]]:
+    engine.prepare(con)
+    if profile.data["format"] == "federal_xml":
+        _read_elements(con, profile, planted)
+    else:
+        layout = load_layout(profile.rules, profile.id, profile.data["layout"])
+        reestr_xml.read(io.BytesIO(planted.documents["main"]), layout, con)
+    if received := planted.rows[REGISTER][0].get("received"):  # the day of receipt stands in no document
+        con.execute("UPDATE register SET received = ?", [received])
+    books.load_for(con, profile.rules, book)
+    for table, columns in (("ident", IDENT), ("facts", FACTS)):
+        con.execute(create_table(table, columns))
+        if rows := planted.rows.get(table):
+            con.execute(insert_sql(table, rows, columns_of(table, book.tables) or {}))
+    try:
+        engine.run(con, book)
+    except SetupError as error:  # without its period a register cannot be judged: reading has refused it
+        return {planted.codes[0]: {f"{type(error).__name__}: {error}"[:150]}}
+    accounts = con.execute("SELECT n, pers_n FROM z_sl ORDER BY n").fetchall()
+    whose = {n: code for (n, _), code in zip(accounts, planted.codes, strict=True)}
+    persons = {pers_n: whose[n] for n, pers_n in accounts}
+    done: dict[str, set[str]] = {code: set() for code in planted.codes}
+    for rule, n, pers_n in con.execute("SELECT rule, z_sl_n, pers_n FROM findings").fetchall():
+        done.setdefault(whose.get(n) or persons.get(pers_n) or "", set()).add(rule)
+    return done
 
 
 def _read_elements(con: duckdb.DuckDBPyConnection, profile: Profile, planted: Planted) -> None:

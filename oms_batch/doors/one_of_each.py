@@ -30,7 +30,7 @@ _LETTERS = "абвгдежзик"
 
 @dataclass(frozen=True)
 class Planted:
-    """One register: its documents by role, which rule stands at which ordinal of its accounts, its rows, and
+    """One register: its documents by role, the rule that each of its accounts breaks, in their order, its rows, and
     the name of its main document without extension (blank where the exchange has one form)."""
 
     type_md: str
@@ -69,12 +69,14 @@ def one_of_each(profile: Profile, book: Rulebook, type_md: str, rules: Sequence[
     usual = {**bases.defaults[REGISTER], **base[REGISTER][0]}
     last = rules[0].valid_to
     rows: Document = {}
+    codes: list[str] = []
     for i, rule in enumerate(rules):
         made = _example(rule, rule.fails[0], bases, book)
         if last is not None:
             _moved(made, last)
-        for table, listed in numbered(_apart(made, bases, i), i, book.tables, rule.code).items():
+        for table, listed in numbered(_apart(made, bases, i, rule), i, book.tables, rule.code).items():
             rows.setdefault(table, []).extend(listed if table != REGISTER else listed[: 1 - min(i, 1)])
+        codes += [rule.code] * len(made[ACCOUNT])
     head = rows[REGISTER][0]
     if not any(rule.on == REGISTER for rule in rules):
         head |= {"summav": sum(row.get("sumv") or 0 for row in rows[ACCOUNT]), "sd_z": len(rows[ACCOUNT])}
@@ -83,7 +85,7 @@ def one_of_each(profile: Profile, book: Rulebook, type_md: str, rules: Sequence[
     _named(head, usual)
     write = _elements if profile.data["format"] == "federal_xml" else _attributes
     documents = write(profile, type_md, rows, usual)
-    return Planted(type_md, documents, tuple(rule.code for rule in rules), rows, usual.get("filename", ""))
+    return Planted(type_md, documents, tuple(codes), rows, usual.get("filename", ""))
 
 
 def _example(rule: Rule, example: Example, bases: Bases, book: Rulebook) -> Document:
@@ -91,11 +93,11 @@ def _example(rule: Rule, example: Example, bases: Bases, book: Rulebook) -> Docu
     return known(made, book.tables, frozenset()) if bases.partial else made
 
 
-def _apart(made: Document, bases: Bases, i: int) -> Document:
+def _apart(made: Document, bases: Bases, i: int, rule: Rule) -> Document:
     """The example with a person of his own, where the example leaves him as he is in the base, and keys of its own."""
     usual = bases.defaults[PERSON]
     for n, row in enumerate(made.get(PERSON, []), 1):
-        if all(row.get(name) == usual.get(name) for name in _WHO):
+        if all(row.get(name) == usual.get(name) for name in _WHO if name not in ("dr", "w")) and row.get("dr"):
             number = enp("76", row["dr"], row["w"] == "1", 100 + i * 3 + n)
             row |= {name: number for name in ("enp", "npolis") if name in row}
             row["fam"] = f"{row['fam']}{_word(i * 3 + n)}"
@@ -106,7 +108,9 @@ def _apart(made: Document, bases: Bases, i: int) -> Document:
     account = bases.defaults[ACCOUNT]
     for n, row in enumerate(made.get(ACCOUNT, []), 1):
         key = i * 10 + n
-        own = {"idcase": str(key), "nhistory": f"2026-{key}", "xkey": f"{account['xkey'][:-12]}{key:012d}"}
+        if (row.get("idcase") or "").isdigit() and rule.element != "z_sl.idcase":
+            row["idcase"] = str(key)
+        own = {"nhistory": f"2026-{key}", "xkey": f"{account['xkey'][:-12]}{key:012d}"}
         row |= {name: value for name, value in own.items() if row.get(name) == account.get(name)}
     return made
 
@@ -145,7 +149,17 @@ def _attributes(profile: Profile, _type_md: str, rows: Document, _usual: Row) ->
     layout = load_layout(profile.rules, profile.id, profile.data["layout"])
     head = rows[REGISTER][0]
     people = [{**row, "up_n": head["n"]} for row in rows[PERSON]]
-    return {"main": attribute_document(layout, {**rows, PERSON: people})}
+    return {"main": attribute_document(layout, {**rows, PERSON: people, "ds": list(_diagnoses(rows))})}
+
+
+def _diagnoses(rows: Document) -> Iterable[Row]:
+    """Rows of diagnoses, where an example says the main one of its account only."""
+    main = {row["n"]: row.get("ds1") for row in rows[ACCOUNT]}
+    for row in rows.get("ds", []):
+        if row.get("ds_type") != "1":
+            yield row
+        elif main[row["up_n"]] is not None:
+            yield {**row, "mkb": main[row["up_n"]]}
 
 
 def _elements(profile: Profile, type_md: str, rows: Document, usual: Row) -> dict[str, bytes]:
@@ -153,7 +167,9 @@ def _elements(profile: Profile, type_md: str, rows: Document, usual: Row) -> dic
     kind = {"X": "D"}.get(type_md, type_md)
     period = f"{usual['year']}-{usual['month']:02d}"
     main = elements.nearest(profile.rules, profile.id, kind, "from_mo", "3.2", period)
-    persons = elements.nearest(profile.rules, profile.id, "L", "from_mo", "3.2", period)
+    stated = {name: value for name, value in rows[REGISTER][0].items() if value != usual.get(name)}
+    l_version = str(stated.get("l_version") or "3.2")
+    persons = elements.nearest(profile.rules, profile.id, "L", "from_mo", l_version, period)
     by_n = {row["n"]: row for row in rows[PERSON]}
     spread: Document = {table: [dict(row) for row in listed] for table, listed in rows.items() if table != PERSON}
     head = spread[REGISTER][0]
@@ -170,7 +186,7 @@ def _elements(profile: Profile, type_md: str, rows: Document, usual: Row) -> dic
         account["up_n"] = account["n"]
         _into_first_case(account, spread, main)
     _services(spread, main)
-    listed = {REGISTER: spread[REGISTER], "l_register": [_persons_head(spread[REGISTER][0], persons.version)]}
+    listed = {REGISTER: spread[REGISTER], "l_register": [_persons_head(spread[REGISTER][0], persons.version, stated)]}
     listed["l_pers"] = [{**row, "up_n": 1} for row in _once(rows[PERSON])]
     listed["l_dost"] = list(_letters(rows[PERSON], "dost"))
     listed["l_dost_p"] = list(_letters(rows[PERSON], "dost_p"))
@@ -206,15 +222,15 @@ def _services(spread: Document, layout: elements.Layout) -> None:
     ]
 
 
-def _persons_head(head: Row, version: str) -> Row:
-    return {
-        "n": 1,
-        "up_n": 0,
+def _persons_head(head: Row, version: str, stated: Row) -> Row:
+    usual = {
         "version": version,
         "data": head["data"],
         "filename": f"L{(head['filename'] or '')[1:]}",
         "filename1": head["filename"],
     }
+    own = {"version": "l_version", "data": "l_data", "filename": "l_filename", "filename1": "l_main"}
+    return {"n": 1, "up_n": 0, **{name: stated.get(own[name], value) for name, value in usual.items()}}
 
 
 def _once(listed: Iterable[Row]) -> Iterable[Row]:
