@@ -177,6 +177,25 @@ def test_a_cancelled_policy_never_identifies_whatever_the_order(tmp_path: Path, 
     assert {step.name for step in look.search.steps} >= {"enp", "listed"}
 
 
+@pytest.mark.parametrize("profile", ["federal", "krasnodar", "moscow", "mtr", "yaroslavl"])
+def test_every_profile_has_all_sources_and_terms(profile: str) -> None:
+    found = load_search(RULES, profile)
+    assert [step.name for step in found.steps if step.doubt] == ["snils", "near"]
+    assert found.steps[-1].source == "numbers" and not any(step.doubt for step in found.steps if step.by_number)
+    terms = RULES.toml(f"{profile}/identification.toml")["doubt"]
+    assert (terms["answer_working_days"], terms["agree_by_day"], terms["appeal_days"]) == (1, 5, 14)
+    assert found.days == (("month_end", "date_z_1", "month_start") if profile == "moscow" else ("date_z_2",))
+
+
+@pytest.mark.parametrize("day", ["month_end", "date_z_1"])
+def test_which_day_pays_is_a_setting(tmp_path: Path, day: str) -> None:
+    moved = {**PETR, "SMO": "76002", "DATE_FROM": "2019-10-20"}
+    look = Look(tmp_path).month(2019, 10).insured({**PETR, "DATE_TO": "2019-10-19"}, moved)
+    look.search = replace(look.search, days=(day,))
+    row = look.person(ASKED, (date(2019, 10, 1), date(2019, 10, 5))).ident()[0]
+    assert row["payer"] == {"month_end": "R", "date_z_1": "P"}[day]
+
+
 # ---- the list of policies in force -----------------------------------------------------------------
 
 

@@ -100,7 +100,11 @@ def test_a_clinic_asks_the_decision_comes_within_the_day_and_the_next_register_p
     question = rows[0]
     assert (question["state"], question["due"], question["agree_by"]) == ("open", "2018-10-02", "2018-10-05")
     assert (question["step"], question["differs"].split()[0]) == ("snils", "OT")
+    name, content = exchange.generated(spec(1, 1))
+    (exchange.root / name).write_bytes(content)
+    assert run(exchange, "tfoms", "check", str(exchange.root / name))[1]["refused_accounts"] == 1
     assert decide(exchange, question["id"], "--accept")[0] == 0
+    assert run(exchange, "tfoms", "check", str(exchange.root / name))[1]["refused_accounts"] == 0
     handled = send(exchange, 2)
     assert (handled.status, handled.refused.accounts) == ("accepted", 0)
     code, rows = run(exchange, "tfoms", "identify", "queue", "list", "--all")
