@@ -47,7 +47,7 @@ def found_in(profile: Profile, book: Rulebook, planted: Planted) -> dict[str, se
     try:
         return _judged(con, profile, book, planted)
     except Refusal as error:  # a head that nothing of this version can be is told by reading
-        return {planted.codes[0]: {error.code}}
+        return {code: {error.code} for code in planted.codes}
     finally:
         con.close()
 
@@ -69,7 +69,7 @@ def _judged(con: duckdb.DuckDBPyConnection, profile: Profile, book: Rulebook, pl
     try:
         engine.run(con, book)
     except SetupError as error:  # without its period a register cannot be judged: reading has refused it
-        return {planted.codes[0]: {f"{type(error).__name__}: {error}"[:150]}}
+        return {code: {f"{type(error).__name__}: {error}"[:150]} for code in planted.codes}
     accounts = con.execute("SELECT n, pers_n FROM z_sl ORDER BY n").fetchall()
     whose = {n: code for (n, _), code in zip(accounts, planted.codes, strict=True)}
     persons = {pers_n: whose[n] for n, pers_n in accounts}

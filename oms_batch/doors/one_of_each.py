@@ -122,6 +122,9 @@ def _moved(made: Document, last: date) -> None:
     for table, listed in made.items():
         for row in listed if table != PERSON else []:
             row |= {name: value - shift for name, value in row.items() if isinstance(value, date)}
+    for row in made.get("sl", []):
+        if ends and row.get("ver_ksg") == str(max(ends).year):
+            row["ver_ksg"] = str(last.year)
     for row in made.get(REGISTER, []):
         row |= {"year": last.year, "month": last.month}
         if "filename" in row:
@@ -166,7 +169,9 @@ def _elements(profile: Profile, type_md: str, rows: Document, usual: Row) -> dic
     """Main document and file L; every account is a record with its person."""
     kind = {"X": "D"}.get(type_md, type_md)
     period = f"{usual['year']}-{usual['month']:02d}"
-    main = elements.nearest(profile.rules, profile.id, kind, "from_mo", "3.2", period)
+    version = rows[REGISTER][0].get("version")
+    known = {row["version"] for row in elements.index(profile.rules, profile.id)}
+    main = elements.nearest(profile.rules, profile.id, kind, "from_mo", version if version in known else "3.2", period)
     stated = {name: value for name, value in rows[REGISTER][0].items() if value != usual.get(name)}
     l_version = str(stated.get("l_version") or "3.2")
     persons = elements.nearest(profile.rules, profile.id, "L", "from_mo", l_version, period)
