@@ -12,12 +12,16 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv as pacsv
 
 from oms_batch.errors import SetupError
@@ -26,12 +30,22 @@ from oms_batch.judge.rulebook import COMMON, Rulebook
 from oms_batch.ruledata import RuleData
 
 OPTIONAL = b"# optional:"  # a table that a participant may fill in: it may be empty, rules that ask it must say so
-FIRST_DAY, LAST_DAY = "DATE '0001-01-01'", "DATE '9999-12-31'"
+LAST_DAY = "DATE '9999-12-31'"
+FIRST, LAST = date.min, date.max
 _HEAD = re.compile(r"([a-z][a-z0-9_]*)((?::(?:kopecks|int|key))*)", re.ASCII)
-_FORMS = {
-    "int": (r"-?\d{1,18}", 'CAST("{0}" AS BIGINT)'),
-    "kopecks": (r"-?\d{1,15}(\.\d{1,2})?", 'CAST(CAST("{0}" AS DECIMAL(18,2)) * 100 AS BIGINT)'),
-    "date": (r"\d{4}-\d\d-\d\d", 'TRY_CAST("{0}" AS DATE)'),
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+_FORMS: dict[str, tuple[re.Pattern[str], pa.DataType, Callable[[str], Any]]] = {
+    "int": (re.compile(r"-?\d{1,18}", re.ASCII), pa.int64(), int),
+    "kopecks": (re.compile(r"-?\d{1,15}(\.\d{1,2})?", re.ASCII), pa.int64(), lambda text: int(Decimal(text) * 100)),
+    "date": (re.compile(r"\d{4}-\d\d-\d\d", re.ASCII), pa.date32(), _day),
 }
 
 
@@ -50,14 +64,14 @@ def load_books(con: duckdb.DuckDBPyConnection, rules: RuleData, profile: str, ne
 
     ``SetupError`` for a book that is missing, empty, malformed or has two rows for one key and day.
     """
-    editions = {}
-    for name in sorted(set(needed)):
-        book = read_book(rules, profile, name)
+    made = [read_book(rules, profile, name) for name in sorted(set(needed))]
+    con.execute("BEGIN")  # one commit, not one for each
+    for book in made:
         con.register("book_rows", book.rows)
-        con.execute(f'CREATE OR REPLACE TABLE "book_{name}" AS SELECT * FROM book_rows')
+        con.execute(f'CREATE OR REPLACE TABLE "book_{book.name}" AS SELECT * FROM book_rows')
         con.unregister("book_rows")
-        editions[name] = book.edition
-    return editions
+    con.execute("COMMIT")
+    return {book.name: book.edition for book in made}
 
 
 def load_for(con: duckdb.DuckDBPyConnection, rules: RuleData, rulebook: Rulebook) -> dict[str, str]:
@@ -166,46 +180,56 @@ def _workshop() -> duckdb.DuckDBPyConnection:
 
 def _typed(texts: pa.Table, kinds: dict[str, str], keys: tuple[str, ...], file: str) -> pa.Table:
     """The rows with their types; ``SetupError`` names the column and the first data row that is wrong."""
-    con = _workshop().cursor()
-    con.register("texts", texts.append_column("row_n", pa.array(range(1, texts.num_rows + 1), pa.int64())))
-    columns, wrong = [], []
+    columns: dict[str, pa.ChunkedArray] = {}
+    wrong = []
     for name, kind in kinds.items():
-        plain = f"NULLIF(trim(\"{name}\"), '')"
-        if not kind:
-            columns.append(f'{plain} AS "{name}"')
-            continue
-        mask, cast = _FORMS[kind]
-        fits = f"regexp_full_match({plain}, '{mask}')"
-        typed = f"CASE WHEN {fits} THEN {cast.format(name)} END"
-        columns.append(f'{typed} AS "{name}"')
-        wrong.append((f"{plain} IS NOT NULL AND ({typed}) IS NULL", f"{name}: not a {kind}"))
-    _refuse(con, "texts", wrong, file)
-    live_from = f"COALESCE(valid_from, {FIRST_DAY})" if "valid_from" in kinds else FIRST_DAY
-    live_to = f"COALESCE(valid_to, {LAST_DAY})" if "valid_to" in kinds else LAST_DAY
-    listed = ", ".join(f'"{key}"' for key in keys)
-    con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE typed_book AS
-        SELECT *, lag(live_to) OVER (PARTITION BY {listed} ORDER BY live_from) AS before
-        FROM (SELECT *, {live_from} AS live_from, {live_to} AS live_to FROM (
-          SELECT {", ".join(columns)}, row_n FROM texts))"""
+        plain = pc.utf8_trim(texts[name], characters=" ")
+        plain = pc.if_else(pc.equal(plain, ""), pa.scalar(None, pa.string()), plain)
+        columns[name] = _as_kind(plain, kind) if kind else plain
+        if kind:
+            wrong.append((pc.and_(pc.is_valid(plain), pc.is_null(columns[name])), f"{name}: not a {kind}"))
+    _refuse(wrong, file)
+    for live, day, end in (("live_from", "valid_from", FIRST), ("live_to", "valid_to", LAST)):
+        open_ = pa.scalar(end, pa.date32())
+        given = columns.get(day)
+        columns[live] = pa.repeat(open_, texts.num_rows) if given is None else pc.fill_null(given, open_)
+    rows = pa.table(columns)
+    empty = pa.array([True] * rows.num_rows, pa.bool_())
+    for key in keys:
+        empty = pc.and_(empty, pc.is_null(rows[key]))
+    _refuse(
+        [(pc.less(rows["live_to"], rows["live_from"]), "valid_to is before valid_from"), (empty, "empty key")], file
     )
-    twice = f"two rows are valid on one day for one {'+'.join(keys)}"
-    wrong = [
-        ("live_to < live_from", "valid_to is before valid_from"),
-        (f"concat_ws('', {listed}) = ''", "empty key"),
-        ("before >= live_from", twice),
-    ]
-    _refuse(con, "typed_book", wrong, file)
-    rows = con.sql("SELECT * EXCLUDE (row_n, before) FROM typed_book ORDER BY row_n").to_arrow_table()
-    con.close()
+    if rows.num_rows and rows.group_by(list(keys)).aggregate([([], "count_all")]).num_rows < rows.num_rows:
+        _refuse_twice(rows, keys, file)
     return rows
 
 
-def _refuse(con: duckdb.DuckDBPyConnection, table: str, wrong: list[tuple[str, str]], file: str) -> None:
-    if not wrong:
-        return
-    first = ", ".join(f"min(row_n) FILTER (WHERE {test})" for test, _ in wrong)
-    (row,) = con.execute(f"SELECT {first} FROM {table}").fetchall()
-    for (_, what), number in zip(wrong, row, strict=True):
-        if number is not None:
-            raise SetupError(f"{file}: {what} (data row {number})")
+def _as_kind(plain: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
+    """Texts as what they say; what is not written so is NULL. Values repeat: each is taken apart once."""
+    mask, to, cast = _FORMS[kind]
+    coded = plain.combine_chunks().dictionary_encode()
+    made = [cast(text) if mask.fullmatch(text) else None for text in coded.dictionary.to_pylist()]
+    return pa.chunked_array([pa.array(made, to).take(coded.indices)])
+
+
+def _refuse(wrong: list[tuple[pa.ChunkedArray, str]], file: str) -> None:
+    for found, what in wrong:
+        number = pc.index(found, True).as_py()
+        if number >= 0:
+            raise SetupError(f"{file}: {what} (data row {number + 1})")
+
+
+def _refuse_twice(rows: pa.Table, keys: tuple[str, ...], file: str) -> None:
+    """Keys repeat: their days must not meet."""
+    con = _workshop().cursor()
+    con.register("dated", rows.select([*keys, "live_from", "live_to"]).append_column("row_n", _numbers(rows.num_rows)))
+    listed = ", ".join(f'"{key}"' for key in keys)
+    (first,) = con.execute(_overlap("dated", listed, "min(row_n)")).fetchall()[0]
+    con.close()
+    if first is not None:
+        raise SetupError(f"{file}: two rows are valid on one day for one {'+'.join(keys)} (data row {first})")
+
+
+def _numbers(count: int) -> pa.Array:
+    return pa.array(range(1, count + 1), pa.int64())

@@ -16,7 +16,7 @@ from datetime import date
 from typing import Any
 
 from oms_batch.errors import SetupError
-from oms_batch.judge.rule import Rule, make_rule
+from oms_batch.judge.rule import Rule, read_rule
 from oms_batch.ruledata import RuleData
 
 _DAY = {"z_sl": "z_sl.date_z_2"}
@@ -28,7 +28,7 @@ def field_rules(rules: RuleData, file: str, set_name: str, types: Mapping[str, M
     found = []
     for number, row in enumerate(rules.table(file), 1):
         place = f"{file}:{row['code'] or number}"
-        found.append(make_rule(_as_rule(row, place, types), place, set_name))
+        found.append(read_rule(_as_rule(row, place, types), place, set_name))
     return found
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from oms_batch.errors import SetupError
 from oms_batch.judge.fieldlines import condition_of, typed
-from oms_batch.judge.rule import Rule, make_rule
+from oms_batch.judge.rule import Rule, read_rule
 from oms_batch.ruledata import RuleData
 
 WORDS, ELEMENTS = "words.toml", "elements.csv"
@@ -63,7 +63,7 @@ def official_rules(rules: RuleData, set_name: str, types: Types, parents: Mappin
                 data = _as_rule(row, wording, types, parents, place)
             except KeyError as error:
                 raise SetupError(f"{place}: no {error}") from None
-            yield make_rule(data, place, set_name)
+            yield read_rule(data, place, set_name)
 
 
 def _wording(rules: RuleData, set_name: str) -> Wording:

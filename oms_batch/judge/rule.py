@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from oms_batch.errors import SetupError
-from oms_batch.judge.sqlguard import Parts, expression_parts, select_parts
+from oms_batch.judge.sqlguard import Parts, expression_parts, parse_ahead, select_parts
 from oms_batch.model import Severity
 
 CODE = r"[A-Z]\.\d{2}\.\d{4}"
@@ -118,15 +120,7 @@ class Rule(_Frozen):
 
     def parts(self) -> Parts:
         """Tables, columns and subqueries of all SQL of the rule."""
-        pieces = [select_parts(self.select)] if self.select else [expression_parts(text) for text in self.expressions()]
-        return Parts(
-            frozenset().union(*(one.tables for one in pieces)),
-            frozenset().union(*(one.columns for one in pieces)),
-            frozenset().union(*(one.bare for one in pieces)),
-            frozenset().union(*(one.names for one in pieces)),
-            any(one.subquery for one in pieces),
-            any(one.star for one in pieces),
-        )
+        return _together(self.select, tuple(self.expressions()))
 
     def books(self) -> frozenset[str]:
         """Reference books that the rule looks into."""
@@ -134,18 +128,47 @@ class Rule(_Frozen):
         return frozenset(named | {one.book for one in self.lookup})
 
 
+@lru_cache(maxsize=8192)
+def _together(select: str, expressions: tuple[str, ...]) -> Parts:
+    pieces = [select_parts(select)] if select else [expression_parts(text) for text in expressions]
+    return Parts(
+        frozenset().union(*(one.tables for one in pieces)),
+        frozenset().union(*(one.columns for one in pieces)),
+        frozenset().union(*(one.bare for one in pieces)),
+        frozenset().union(*(one.names for one in pieces)),
+        any(one.subquery for one in pieces),
+        any(one.star for one in pieces),
+    )
+
+
+def parse_all(rules: Iterable[Rule]) -> None:
+    """Have the SQL of many rules parsed at once, so that asking each for its parts costs little."""
+    listed = list(rules)
+    expressions = (text for rule in listed if not rule.select for text in rule.expressions())
+    parse_ahead(expressions, (rule.select for rule in listed if rule.select))
+
+
 def make_rule(data: dict[str, Any], file: str, set_name: str) -> Rule:
     """A checked rule; ``SetupError`` names the file and the key, never a value."""
+    return checked(read_rule(data, file, set_name))
+
+
+def read_rule(data: dict[str, Any], file: str, set_name: str) -> Rule:
+    """The same without a look at its SQL: that is for ``checked``, after ``parse_all``."""
     try:
-        rule = Rule.model_validate({**data, "file": file, "set_name": set_name})
+        return Rule.model_validate({**data, "file": file, "set_name": set_name})
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "rule"
         raise SetupError(f"{file}: {place}: {first['msg']}") from None
+
+
+def checked(rule: Rule) -> Rule:
+    """The rule, if its SQL is what the guard lets through; ``SetupError`` names the file."""
     try:
         parts = rule.parts()
     except SetupError as error:
-        raise SetupError(f"{file}: {error}") from None
+        raise SetupError(f"{rule.file}: {error}") from None
     if parts.bare:
-        raise SetupError(f"{file}: column {min(parts.bare)} is written without its table")
+        raise SetupError(f"{rule.file}: column {min(parts.bare)} is written without its table")
     return rule

@@ -16,7 +16,7 @@ from typing import Any
 from oms_batch.errors import SetupError
 from oms_batch.judge.fieldlines import field_rules
 from oms_batch.judge.officiallines import WORDS, is_official, official_rules
-from oms_batch.judge.rule import Rule, make_rule
+from oms_batch.judge.rule import Rule, checked, parse_all, read_rule
 from oms_batch.judge.tables import ACCOUNT, Tables, load_tables
 from oms_batch.judge.translate import translated
 from oms_batch.ruledata import RuleData
@@ -90,19 +90,19 @@ def _owner(sets: Sequence[str]) -> str:
 
 
 def _rules_of_set(rules: RuleData, set_name: str, tables: Tables, types: tuple[str, ...]) -> Iterable[Rule]:
-    for file in rules.list(set_name, ".toml"):
-        if not file.endswith(f"/{WORDS}"):
-            rule = _rule_file(rules, file, set_name)
-            if _asked(rule, tables, types):
-                yield _fitted(rule, tables)
-    lines: Iterable[Rule] = ()
+    found = [
+        _rule_file(rules, file, set_name) for file in rules.list(set_name, ".toml") if not file.endswith(f"/{WORDS}")
+    ]
     if is_official(rules, set_name):
-        lines = official_rules(rules, set_name, tables.columns, tables.parents)
+        found.extend(official_rules(rules, set_name, tables.columns, tables.parents))
     elif rules.exists(f"{set_name}/fields.csv"):
-        lines = field_rules(rules, f"{set_name}/fields.csv", set_name, tables.columns)
-    for rule in lines:
-        if _asked(rule, tables, types):
-            yield _fitted(rule, tables)
+        found.extend(field_rules(rules, f"{set_name}/fields.csv", set_name, tables.columns))
+    parse_all(found)
+    asked = [rule for rule in map(checked, found) if _asked(rule, tables, types)]
+    if set_name.split("/")[0] == COMMON:
+        asked = [translated(rule, tables) for rule in asked]
+        parse_all(asked)
+    return [_fitted(rule, tables) for rule in asked]
 
 
 def _asked(rule: Rule, tables: Tables, types: tuple[str, ...]) -> bool:
@@ -116,9 +116,7 @@ def _asked(rule: Rule, tables: Tables, types: tuple[str, ...]) -> bool:
 
 
 def _fitted(rule: Rule, tables: Tables) -> Rule:
-    """The rule in the words of this layout, where that is possible, and checked against its tables."""
-    if rule.set_name.split("/")[0] == COMMON:
-        rule = translated(rule, tables)
+    """The rule as this layout can ask it, checked against its tables."""
     rule = _where_possible(rule, tables)
     if not rule.built_in:
         _known_table(rule, tables)
@@ -126,7 +124,7 @@ def _fitted(rule: Rule, tables: Tables) -> Rule:
 
 
 def _rule_file(rules: RuleData, file: str, set_name: str) -> Rule:
-    rule = make_rule(rules.toml(file), file, set_name)
+    rule = read_rule(rules.toml(file), file, set_name)
     stem = file.rsplit("/", 1)[-1]
     if not stem.startswith(rule.code.replace(".", "_") + "_"):
         raise SetupError(f"{file}: code: the file name must start with the code and say what is wrong")

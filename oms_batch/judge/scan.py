@@ -64,7 +64,7 @@ def in_force(rule: Rule, day: str, span: Span, by_account: bool) -> str | None:
 
 
 def applies(rule: Rule, tables: Tables, span: Span) -> str | None:
-    """When a rule is asked, as a condition: it is in force, and the account is of a type that it is for; ``None``: never."""
+    """When a rule is asked, as a condition: in force, and the account is of a type that it is for; ``None``: never."""
     by_account = ACCOUNT in tables.chain(rule.on)
     found = in_force(rule, day_of(rule.on, tables, span), span, by_account)
     if found is None or not (rule.files and tables.type_of and by_account):
@@ -174,18 +174,22 @@ def _parent_join(table: str, above: str, chain: list[str], joined: set[str], tab
 
 
 def wide_scan(table: str, group: Sequence[Ready], tables: Tables) -> str:
-    """SELECT n, r (index of the rule), undecided, value: one row per rule that fired or was undecided."""
+    """SELECT n, r (index of the rule), undecided, value: one row per rule that fired or was undecided.
+
+    Every condition is written once, below: a subquery in it is then joined once, and the text is bound once.
+    """
     needed = frozenset().union(*(one.tables for one in group))
     lookups = list({alias: join for one in group for alias, join in one.lookups}.items())
+    asked = ",\n".join(f"{one.condition} AS c{one.index}, {one.value} AS v{one.index}" for one in group)
     fired = ",\n".join(
-        f"CASE WHEN {one.condition} IS NOT FALSE THEN {{'r': {one.index}, 'u': {one.condition} IS NULL, "
-        f"'v': {one.value}}} END"
+        f"CASE WHEN c{one.index} IS NOT FALSE THEN {{'r': {one.index}, 'u': c{one.index} IS NULL, "
+        f"'v': v{one.index}}} END"
         for one in group
     )
-    where = "\nOR ".join(f"{one.condition} IS NOT FALSE" for one in group)
+    where = " OR ".join(f"c{one.index} IS NOT FALSE" for one in group)
     return (
-        f"SELECT n, h.r AS r, h.u AS undecided, h.v AS value FROM (\n"
-        f'SELECT "{table}".n AS n, unnest([{fired}]) AS h\n{source(table, needed, lookups, tables)}\nWHERE {where}\n'
+        f"SELECT n, h.r AS r, h.u AS undecided, h.v AS value FROM (\nSELECT n, unnest([{fired}]) AS h FROM (\n"
+        f'SELECT "{table}".n AS n,\n{asked}\n{source(table, needed, lookups, tables)}\n) WHERE {where}\n'
         f") WHERE h IS NOT NULL"
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -23,7 +24,11 @@ _FORBIDDEN = {
     "gen_random_uuid", "setseed", "nextval", "currval", "current_setting", "getvariable", "txid_current", "version",
     "getenv", "sleep_ms", "error", "write_log", "current_user", "current_query",
 }  # fmt: skip
+_SERIALIZED = "json_serialize_sql(t, skip_empty := true, skip_null := true)"
 _NAME = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
+
+
+_ahead: dict[str, str] = {}  # parsed, not yet asked for
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Parts:
 
 def expression_parts(text: str) -> Parts:
     """Parts of a boolean or value expression; ``SetupError`` (no text of the rule) when it isn't one."""
-    return _parts(f"SELECT (\n{text}\n) AS v", True)
+    return _parts(_as_select(text), True)
 
 
 def select_parts(text: str) -> Parts:
@@ -56,10 +61,28 @@ def _parser() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:")
 
 
+def parse_ahead(expressions: Iterable[str], selects: Iterable[str] = ()) -> None:
+    """Have many texts parsed by one query: one by one each costs a query of its own."""
+    texts = {**{_as_select(text): None for text in expressions}, **dict.fromkeys(selects)}
+    wanted = [text for text in texts if text not in _ahead]
+    if wanted:
+        found = _parser().cursor().execute(f"SELECT t, {_SERIALIZED} FROM (SELECT unnest(?::VARCHAR[]) AS t)", [wanted])
+        _ahead.update(found.fetchall())
+
+
+def _as_select(text: str) -> str:
+    return f"SELECT (\n{text}\n) AS v"
+
+
+def _serialized(text: str) -> str:
+    if text not in _ahead:
+        parse_ahead((), [text])
+    return _ahead.pop(text)
+
+
 @lru_cache(maxsize=8192)
 def _parts(text: str, expression: bool) -> Parts:
-    row = _parser().cursor().execute("SELECT json_serialize_sql(?)", [text]).fetchone()
-    tree: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
+    tree: dict[str, Any] = json.loads(_serialized(text))
     if tree.get("error"):
         raise SetupError(f"SQL: {tree.get('error_message', 'not a SELECT')}")
     if len(tree["statements"]) != 1:
@@ -87,16 +110,17 @@ class _Seen:
         self.star = False
 
     def walk(self, node: Any, depth: int) -> None:
-        if isinstance(node, list):
+        if type(node) is list:
             for item in node:
                 self.walk(item, depth)
-        elif isinstance(node, dict):
+        elif type(node) is dict and node.get("class") != "CONSTANT":
             self._look(node, depth)
             inner = depth + 1 if node.get("class") == "SUBQUERY" else depth
             for key, value in node.items():
                 if key == "cte_map":
-                    self.ctes.update(str(item["key"]).lower() for item in value["map"])
-                self.walk(value, inner)
+                    self.ctes.update(str(item["key"]).lower() for item in value.get("map", ()))
+                if (type(value) is dict or type(value) is list) and key != "cast_type":
+                    self.walk(value, inner)
 
     def _look(self, node: dict[str, Any], depth: int) -> None:
         kind = node.get("type")
