@@ -75,7 +75,7 @@ def identify_in(con: duckdb.DuckDBPyConnection, insured: str, search: Search, de
     for step in search.steps:
         if step.source == NUMBER_LIST:
             con.execute(_listed_sql(step, insured))
-        elif _anybody(con):
+        elif con.execute(f"SELECT 1 FROM {_left(step)} LIMIT 1").fetchall():  # a step reads all of the insured
             con.execute(_found_sql(step, insured, search))
             con.execute(_met_sql(step, search))
     _periods(con, insured)
@@ -87,9 +87,10 @@ def identify_in(con: duckdb.DuckDBPyConnection, insured: str, search: Search, de
     policies.forget(con)
 
 
-def _anybody(con: duckdb.DuckDBPyConnection) -> bool:
-    """Whether anybody is left to be looked for: a step reads the whole register of the insured."""
-    return bool(con.execute("SELECT 1 FROM who ANTI JOIN met USING (pers_n) LIMIT 1").fetchall())
+def _left(step: Step) -> str:
+    """SQL: whom this step looks for: those not met yet; nobody is asked about by two steps."""
+    asked = " ANTI JOIN (SELECT DISTINCT pers_n FROM doubt) USING (pers_n)" if step.doubt else ""
+    return f"who ANTI JOIN met USING (pers_n){asked}"
 
 
 def check_payers(con: duckdb.DuckDBPyConnection) -> None:
@@ -141,7 +142,7 @@ def _found_sql(step: Step, insured: str, search: Search) -> str:
         theirs = digits(f"i.{step.ties}") if step.ties == "snils" else f"i.{step.ties}"
         tie = f"COALESCE(w.{step.ties} = {theirs}, FALSE)"
     # To spell every name of the register is dear: only of those born on a day that is looked for.
-    days = "SEMI JOIN (SELECT dr FROM who ANTI JOIN met USING (pers_n)) USING (dr)"
+    days = f"SEMI JOIN (SELECT dr FROM {_left(step)}) USING (dr)"
     born = dict(step.match).get("dr") == "dr" and any(theirs in NAMES for theirs, _ in step.match)
     them = f"(SELECT * FROM {insured} {days})" if born else insured
     exact = " AND ".join(f"NOT ({_against(column, search.spelling)})" for column in search.doubts) or "TRUE"
@@ -149,7 +150,7 @@ def _found_sql(step: Step, insured: str, search: Search) -> str:
     SELECT f.pers_n, f.one, f.tie, f.insured_n, f.exact, COALESCE(d.yes, FALSE) AS yes
     FROM (SELECT w.pers_n, i.person AS one, {tie} AS tie, i.n AS insured_n, {exact} AS exact,
         CASE WHEN NOT ({exact}) OR {step.doubt} THEN {search.spelling.pair("w", "i")} END AS pair
-      FROM (SELECT * FROM who ANTI JOIN met USING (pers_n) {live}) w JOIN {them} i ON {on}
+      FROM (SELECT * FROM {_left(step)} {live}) w JOIN {them} i ON {on}
       WHERE {alike} {only}) f
     LEFT JOIN decided d ON d.pair = f.pair WHERE d.yes IS DISTINCT FROM FALSE"""
 
@@ -184,7 +185,6 @@ def _met_sql(step: Step, search: Search) -> str:
         FROM ({grouped}) WHERE ya = yb;
         INSERT INTO doubt SELECT f.pers_n, '{name}', f.one, min(f.insured_n)
         FROM (SELECT f.* FROM found f ANTI JOIN met USING (pers_n)) f
-        ANTI JOIN doubt d ON d.pers_n = f.pers_n AND d.one = f.one
         GROUP BY f.pers_n, f.one QUALIFY count(*) OVER (PARTITION BY f.pers_n) <= {search.most}"""
     return f"""INSERT INTO met SELECT pers_n, CASE WHEN ya = yb THEN '{DECIDED}' ELSE '{name}' END, {step.by_number},
       {chosen}, {chosen} IS NULL, insured_n, exact OR COALESCE(ya = yb, FALSE), NULL FROM ({grouped})"""
