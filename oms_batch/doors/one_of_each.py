@@ -54,8 +54,9 @@ def together(profile: Profile, book: Rulebook, type_md: str) -> list[list[Rule]]
     bases = load_bases(profile.rules, profile.id)
     found: dict[object, list[Rule]] = {}
     for rule in plantable(book):
-        if next(one for one in book.types if one in rule.files) == type_md:
-            head = _example(rule, rule.fails[0], bases, book)[REGISTER][0]
+        head = _example(rule, rule.fails[0], bases, book)[REGISTER][0]
+        kind = head.get("type_md")
+        if type_md == (kind if kind in book.types else next(one for one in book.types if one in rule.files)):
             alone = rule.code if rule.on == REGISTER else ""
             key = (str(rule.valid_to), rule.run_pass, sorted(head.items(), key=str), alone)
             found.setdefault(str(key), []).append(rule)
@@ -74,6 +75,8 @@ def one_of_each(profile: Profile, book: Rulebook, type_md: str, rules: Sequence[
         made = _example(rule, rule.fails[0], bases, book)
         if last is not None:
             _moved(made, last)
+        if rule.run_pass == "sense" and rule.element == f"{ACCOUNT}.sumv":
+            _parts_agree(made)
         for table, listed in numbered(_apart(made, bases, i, rule), i, book.tables, rule.code).items():
             rows.setdefault(table, []).extend(listed if table != REGISTER else listed[: 1 - min(i, 1)])
         codes += [rule.code] * len(made[ACCOUNT])
@@ -113,6 +116,14 @@ def _apart(made: Document, bases: Bases, i: int, rule: Rule) -> Document:
         own = {"nhistory": f"2026-{key}", "xkey": f"{account['xkey'][:-12]}{key:012d}"}
         row |= {name: value for name, value in own.items() if row.get(name) == account.get(name)}
     return made
+
+
+def _parts_agree(made: Document) -> None:
+    """Parts and services of an account with a wrong sum: the sums of form must not speak before those of sense."""
+    total = made[ACCOUNT][0]["sumv"]
+    for table, columns in (("sl", ("tarif", "sum_m")), ("usl", ("tarif", "sumv_usl"))):
+        for row in made.get(table, [])[:1]:
+            row |= dict.fromkeys(columns, total)
 
 
 def _moved(made: Document, last: date) -> None:
