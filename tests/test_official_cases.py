@@ -124,6 +124,11 @@ BRANCHES: dict[str, list[tuple[str, dict[str, Any], int]]] = {
         ("cancer", cell(sl=[{"ds1": "J18.9"}, {"ds1": "I10", "ds_onk": "1", "sl_id": "1-2"}]), 0),
     ],
     "Q.03.0782": [("cancer", cell(z_sl={"usl_ok": "4"}, empty=["sl.c_zab"]), 0)],
+    # the diagnosis of another case of the same account is no repetition
+    "Q.06.0430": [
+        ("clinic", cell(sl=[{"ds1": "J06.9"}, {"ds1": "I11.9", "sl_id": "1-2"}], ds2=[{"ds2": "I11.9"}]), 0),
+        ("clinic", cell(sl=[{"ds1": "J06.9"}, {"ds1": "I11.9", "sl_id": "1-2"}], ds2=[{"ds2": "I11.9", "up": 2}]), 1),
+    ],
     "Q.06.0350": [("checkup", cell(sl=[{}, {"ds_onk": "1", "sl_id": "1-2"}]), 1)],
     "Q.02.0270": [
         ("clinic", cell(sl={"ds1": "D70"}), 0),
