@@ -1,3 +1,3 @@
 """Exchange of registers of medical accounts; the tree is the pipeline."""
 
-__version__ = "0.1.0"
+__version__ = "0.3.0"

@@ -265,6 +265,12 @@ def template(
         "# " + _("What one file may cost; a file that costs more is put aside, the work goes on."),
     ]
     lines += [_line(key, options, limits) for key in limits]
+    lines += [
+        "",
+        "[brake]",
+        "# " + _("An answer is held for a person when so many points more are refused than usually; 0: never."),
+        *(_line(key, {}, Brake.model_fields) for key in Brake.model_fields),
+    ]
     rows = partners if partners is not None else [{"role": other} for other in ("mo", "tfoms", "smo") if other != role]
     for row in rows:
         keys = ["folder", "role", *_own_keys(row["role"], row)]

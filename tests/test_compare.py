@@ -50,16 +50,18 @@ def strict(folder: Path) -> Path:
     return folder
 
 
-def settings(home: Path, text: str) -> None:
+def settings(home: Path) -> None:
+    """A brake that works for small registers."""
     file = home / "oms-batch.toml"
-    file.write_text(file.read_text("utf-8") + text, encoding="utf-8")
+    text = file.read_text("utf-8").replace("points = 25", "points = 10").replace("accounts = 200", "accounts = 50")
+    file.write_text(text, encoding="utf-8")
 
 
 @pytest.fixture
 def fund(tmp_path: Path) -> Exchange:
     """A fund that has answered one month, and holds an answer that refuses ten points more than usual."""
     exchange = Exchange(tmp_path)
-    settings(tmp_path / "tfoms", "\n[brake]\npoints = 10\naccounts = 50\n")
+    settings(tmp_path / "tfoms")
     exchange.insure("tfoms", FIRST)
     exchange.put("tfoms", "mo", *exchange.generated(FIRST))
     assert [one.outcome for one in exchange.sweep("tfoms")] == ["answered"]
@@ -114,7 +116,7 @@ def test_without_a_jump_or_without_a_past_nothing_is_held(fund: Exchange, tmp_pa
     fund.put("tfoms", "mo", *fund.generated(SECOND))
     assert [one.outcome for one in fund.sweep("tfoms")] == ["answered"]
     other = Exchange(tmp_path / "other")
-    settings(tmp_path / "other/tfoms", "\n[brake]\npoints = 10\naccounts = 50\n")
+    settings(tmp_path / "other/tfoms")
     other.insure("tfoms", SECOND)
     strict(tmp_path / "other/tfoms/rules")
     other.put("tfoms", "mo", *other.generated(SECOND))
