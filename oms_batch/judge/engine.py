@@ -20,7 +20,7 @@ from oms_batch.judge import caps, facts_view
 from oms_batch.judge.hits import HITS, store_hits
 from oms_batch.judge.rule import Rule
 from oms_batch.judge.rulebook import Rulebook
-from oms_batch.judge.scan import SCAN_RULES, Ready, Span, applies, chunks, make_ready, select_scan, wide_scan
+from oms_batch.judge.scan import FEW_ROWS, SCAN_RULES, Ready, Span, applies, chunks, make_ready, select_scan, wide_scan
 from oms_batch.judge.sense import hide_refused, show_all
 from oms_batch.judge.tables import ACCOUNT, FINDINGS, PERSON, REGISTER, Tables, create_table
 from oms_batch.model import PlanRow
@@ -212,9 +212,10 @@ def _one_table(state: _Run, table: str, listed: list[tuple[int, Rule, str]], kep
         for index, rule, condition in listed
         if rule.fails_when
     ]
+    narrow = bool(ready) and _totals(state, table, [""])[""] > FEW_ROWS
     for group in chunks(ready, state.width):
         started = clock.monotonic()
-        broken.update(_scan(state, table, group))
+        broken.update(_scan(state, table, group, narrow))
         more = f" +{len(group) - 1}" if len(group) > 1 else ""
         state.spent[group[0].rule.code + more] = clock.monotonic() - started
     for index, rule, condition in listed:
@@ -243,9 +244,9 @@ def _one_table(state: _Run, table: str, listed: list[tuple[int, Rule, str]], kep
         store_hits(state.con, state.tables, table, good, kept)
 
 
-def _scan(state: _Run, table: str, group: Sequence[Ready]) -> dict[int, str]:
+def _scan(state: _Run, table: str, group: Sequence[Ready], narrow: bool) -> dict[int, str]:
     """One wide scan; when it breaks, each rule alone, to name the one that broke it."""
-    reason = _try(state, f"INSERT INTO hits BY NAME {wide_scan(table, group, state.tables)}")
+    reason = _try(state, f"INSERT INTO hits BY NAME {wide_scan(table, group, state.tables, narrow)}")
     if not reason:
         return {}
     if len(group) == 1:
@@ -253,7 +254,7 @@ def _scan(state: _Run, table: str, group: Sequence[Ready]) -> dict[int, str]:
     broken: dict[int, str] = {}
     half = len(group) // 2
     for part in (group[:half], group[half:]):
-        broken.update(_scan(state, table, part))
+        broken.update(_scan(state, table, part, narrow))
     return broken
 
 

@@ -17,6 +17,7 @@ from oms_batch.judge.rule import Lookup, Rule
 from oms_batch.judge.tables import ACCOUNT, REGISTER, Tables
 
 SCAN_RULES = 48
+FEW_ROWS = 2000
 IDENT_TABLE = "ident"
 # "this row has rows of that table below it": a shared join instead of a subquery for every rule that asks
 _HAS_BELOW = re.compile(r"EXISTS \(SELECT 1 FROM ([a-z0-9_]+) WHERE \1\.up_n = ([a-z0-9_]+)\.n\)", re.ASCII)
@@ -173,10 +174,11 @@ def _parent_join(table: str, above: str, chain: list[str], joined: set[str], tab
     return text + f'LEFT JOIN "{above}" ON "{above}".n = "{below}".up_n'
 
 
-def wide_scan(table: str, group: Sequence[Ready], tables: Tables) -> str:
+def wide_scan(table: str, group: Sequence[Ready], tables: Tables, narrow: bool = True) -> str:
     """SELECT n, r (index of the rule), undecided, value: one row per rule that fired or was undecided.
 
     Every condition is written once, below: a subquery in it is then joined once, and the text is bound once.
+    ``narrow``: rows on which nothing fires leave before lists are made of them; not worth its planning for few rows.
     """
     needed = frozenset().union(*(one.tables for one in group))
     lookups = list({alias: join for one in group for alias, join in one.lookups}.items())
@@ -186,10 +188,10 @@ def wide_scan(table: str, group: Sequence[Ready], tables: Tables) -> str:
         f"'v': v{one.index}}} END"
         for one in group
     )
-    where = " OR ".join(f"c{one.index} IS NOT FALSE" for one in group)
+    where = "\nWHERE " + " OR ".join(f"c{one.index} IS NOT FALSE" for one in group) if narrow else ""
     return (
         f"SELECT n, h.r AS r, h.u AS undecided, h.v AS value FROM (\nSELECT n, unnest([{fired}]) AS h FROM (\n"
-        f'SELECT "{table}".n AS n,\n{asked}\n{source(table, needed, lookups, tables)}\n) WHERE {where}\n'
+        f'SELECT "{table}".n AS n,\n{asked}\n{source(table, needed, lookups, tables)}\n){where}\n'
         f") WHERE h IS NOT NULL"
     )
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oms_batch import clock
 from oms_batch.deadlines import add_working_days
 from oms_batch.exchange import Profile
 from oms_batch.model import last_day
 from oms_batch.stages.workbench import Bench, key_of
-from oms_batch.store import fsio, queue
-from oms_batch.store.engine import Ledger
+from oms_batch.store import fsio
+
+if TYPE_CHECKING:
+    from oms_batch.store import queue
+    from oms_batch.store.engine import Ledger
 
 FILE = "doubts.jsonl"
 ASKED = ("fam", "im", "ot", "dr", "w", "snils", "vpolis", "spolis", "npolis")
@@ -50,6 +53,8 @@ def write(bench: Bench) -> int:
 
 def take(ledger: Ledger, profile: Profile, home: str, scratch: str, author: str = "program") -> list[queue.Asked]:
     """Put what ``write`` left in ``scratch`` into the queue and lay the cases; to do it twice changes nothing."""
+    from oms_batch.store import queue  # the parent's: a child that judges has no ledger, and need not load one
+
     path = f"{scratch}/{FILE}"
     if not fsio.exists(path):
         return []
