@@ -15,7 +15,7 @@ import click
 import pytest
 
 from oms_batch.exchange import load_profile
-from oms_batch.settings import Limits, Party, Settings
+from oms_batch.settings import Brake, Limits, Party, Settings
 from tests import make_docs, make_rule
 from tests.source import ROOT
 
@@ -139,9 +139,10 @@ def test_every_place_marked_as_chosen_is_listed() -> None:
 
 
 def test_every_setting_is_explained() -> None:
-    top = set(Settings.model_fields) - {"home", "own", "partner", "limits"}
+    top = set(Settings.model_fields) - {"home", "own", "partner", "limits", "brake"}
     keys = top | {f"own.{key}" for key in Party.model_fields}
     keys |= {f"limits.{key}" for key in Limits.model_fields} | {"partner.folder", "partner.role"}
+    keys |= {f"brake.{key}" for key in Brake.model_fields}
     told = set(
         re.findall(
             r"[a-z_]+(?:\.[a-z_]+)?", " ".join(re.findall(r"`[^`]+`", re.sub(r"```.*?```", "", ADMIN, flags=re.S)))

@@ -156,4 +156,6 @@ def test_books_load_and_the_parties_of_the_demonstration_are_in_them() -> None:
 def test_the_search_is_by_the_day_of_care() -> None:
     search = load_search(RULES, "federal")
     assert search.day == "date_z_2"
-    assert [step.name for step in search.steps] == ["enp", "policy", "temporary", "person"]
+    assert [step.name for step in search.steps] == [
+        "enp", "policy", "temporary", "person", "snils", "near", "listed",
+    ]  # fmt: skip
