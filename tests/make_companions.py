@@ -1,6 +1,7 @@
 """Write tests/companions.csv: the codes that come when a register has one defect of one official check.
 
-``python -m tests.make_companions`` judges the planted registers of test_one_of_each; look at what changed before it is kept.
+``python -m tests.make_companions`` judges the planted registers of test_one_of_each; look at what changed
+before it is kept.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from tests import test_one_of_each as test
 
 HEAD = """\
 # origin: written by python -m tests.make_companions out of judging; each line was looked at
-# Codes that come when only the check of ``code`` was broken. Without the code itself: reading, or a rule of the form, tells the same place first.
+# Codes that come when only the check of ``code`` was broken. Without the code itself: reading tells the same place first,
+# S.00.0010 what is required, S.00.0070 the values of a list (see also NOT_IN_A_FILE of the test).
 profile;code;with
 """
 
