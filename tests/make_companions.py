@@ -11,7 +11,7 @@ from tests import test_one_of_each as test
 
 HEAD = """\
 # origin: written by python -m tests.make_companions out of judging; each line was looked at
-# Codes that come when only the check of ``code`` was broken. Without the code itself: reading tells the same place first,
+# Codes that come when only the check of ``code`` was broken. Without the code itself: reading tells it first:
 # S.00.0010 what is required, S.00.0070 the values of a list (see also NOT_IN_A_FILE of the test).
 profile;code;with
 """
