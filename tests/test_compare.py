@@ -10,10 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from oms_batch.cli.main import program
-from oms_batch.doors import compare, quality
+from oms_batch.doors import compare, quality, replay
 from oms_batch.doors.quality import Quality, add
 from oms_batch.errors import WrongState
 from oms_batch.model import hundredths, share_of
+from oms_batch.ruledata import RuleData
+from oms_batch.store import editions
 from oms_batch.store.outcomes import Outcome
 from oms_batch.synth.world import Spec
 from tests.participants import Exchange
@@ -163,6 +165,31 @@ def test_an_alarm_over_an_accepted_account_is_a_false_one() -> None:
     assert {code: one.kopecks for code, one in found.caught.items()} == {"R.1": 200, "R.2": 200}
     assert {code: one.kopecks for code, one in found.false_alarms.items()} == {"R.1": 100}
     assert {key: one.kopecks for key, one in found.missed.items()} == {("1.4.6", "K.2"): 300}
+
+
+def test_the_newest_file_counts_and_what_went_with_a_refused_file_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = Exchange(tmp_path)
+    name, content = exchange.generated(FIRST)
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_bytes(content)
+    sent = [{"path": str(tmp_path / folder / name)} for folder in ("first", "second")]  # the ledger: oldest first
+    monkeypatch.setattr(quality.ledger, "files_of", lambda *_: sent)
+    with exchange.at("mo") as site:
+        assert [Path(one.path).parent.name for one in quality._sent(site, "")] == ["second"]
+        assert "withdrawn" not in quality._meaning(site)
+
+
+def test_an_edition_of_a_book_of_the_territory_is_what_judges(fund: Exchange, tmp_path: Path) -> None:
+    """Such books lie in the folder of the exchange, where a table in the common folder would not be seen."""
+    shipped = RuleData().read("yaroslavl/books/payers.csv")
+    rules = str(tmp_path / "tfoms/rules")
+    editions.keep(rules, "payers", "2017-01-01", "1.7", b"# origin: kept\n" + shipped)
+    with fund.at("tfoms") as site:
+        side = replay.side_of(site, "payers@1.7", str(tmp_path / "scratch"))
+    assert RuleData(side.overlay).read("yaroslavl/books/payers.csv").startswith(b"# origin: kept\n")
 
 
 def test_nothing_sent_is_said_and_shares_are_exact(tmp_path: Path) -> None:

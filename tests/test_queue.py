@@ -190,6 +190,32 @@ def test_an_agreement_that_contradicts_us_is_not_taken(exchange: Exchange, tmp_p
     assert run(exchange, "tfoms", "identify", "queue", "take", str(table))[0] == 3
 
 
+def test_a_decision_turned_on_appeal_goes_to_the_payer_again(exchange: Exchange, tmp_path: Path) -> None:
+    send(exchange, 1)
+    decide(exchange, 1, "--reject")
+    agree = ("identify", "queue", "agree")
+    assert run(exchange, "tfoms", *agree, str(tmp_path / "first.csv"))[1]["decisions"] == 1
+    run(exchange, "tfoms", "identify", "queue", "appeal", "1", "--author", "МО", "--reason", "свидетельство о браке")
+    decide(exchange, 1, "--accept")
+    second = tmp_path / "second.csv"
+    assert run(exchange, "tfoms", *agree, str(second))[1]["decisions"] == 1
+    assert ";accepted;" in second.read_text("utf-8")
+
+
+@pytest.mark.parametrize("spoilt", ["reason", "twice", "short", "encoding"])
+def test_of_an_agreement_with_a_wrong_row_nothing_is_taken(exchange: Exchange, tmp_path: Path, spoilt: str) -> None:
+    table = tmp_path / "agreed.csv"
+    good = ["accepted", "Петрова", "паспорт", "2018-10-02", "r", "x", "2018-09", "P"]
+    rows = [["a" * 64, *good], ["b" * 64, *good]]
+    rows[1][3] = "" if spoilt == "reason" else rows[1][3]
+    rows[1][0] = "a" * 64 if spoilt == "twice" else rows[1][0]
+    rows[1] = rows[1][:1] if spoilt == "short" else rows[1]
+    text = "\n".join(";".join(row) for row in (list(door.AGREEMENT), *rows)) + "\n"
+    table.write_bytes(text.encode("windows-1251" if spoilt == "encoding" else "utf-8"))
+    assert run(exchange, "smo-p", "identify", "queue", "take", str(table))[0] == 3
+    assert run(exchange, "smo-p", "identify", "queue", "list", "--all")[1] == []
+
+
 # ---- looking without judging -----------------------------------------------------------------------
 
 

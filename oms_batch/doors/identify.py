@@ -137,15 +137,17 @@ def take_agreement(site: Site, file: str) -> tuple[int, int]:
 
     ``WrongState`` DOUBT_STATE when one contradicts a decision of ours; then none is taken.
     """
-    text = fsio.read_bytes(file).decode("utf-8-sig")
-    reader = csv.DictReader(io.StringIO(text), delimiter=";")
-    if tuple(reader.fieldnames or ()) != AGREEMENT:
-        raise WrongState("FILE_FORMAT", ";".join(AGREEMENT))
+    try:
+        text = fsio.read_bytes(file).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise WrongState("FILE_FORMAT", "utf-8") from None
+    reader = csv.DictReader(io.StringIO(text), delimiter=";", restval="")
     rows = list(reader)
+    whole = tuple(reader.fieldnames or ()) == AGREEMENT and all(_is_agreement(row) for row in rows)
+    if not whole or len({row["pair"] for row in rows}) < len(rows):
+        raise WrongState("FILE_FORMAT", ";".join(AGREEMENT))
     known = {row["pair"]: row for row in queue.listed(site.ledger)}
     for row in rows:
-        if row["verdict"] not in VERDICTS.values() or len(row["pair"]) != 64:
-            raise WrongState("FILE_FORMAT", ";".join(AGREEMENT))
         if known.get(row["pair"], {}).get("verdict", "") not in ("", row["verdict"]):
             raise WrongState("DOUBT_STATE", str(known[row["pair"]]["id"]))
     new = [row for row in rows if not known.get(row["pair"], {}).get("verdict")]
@@ -153,6 +155,12 @@ def take_agreement(site: Site, file: str) -> tuple[int, int]:
     for row, made in zip(new, asked, strict=True):
         queue.decide(site.ledger, made.id, row["verdict"], row["author"], row["reason"])
     return len(new), len(rows) - len(new)
+
+
+def _is_agreement(row: dict[str, str]) -> bool:
+    """Whether a row says all that a decision needs, so that none is recorded when one cannot be."""
+    said = row["verdict"] in VERDICTS.values() and len(row["pair"]) == 64
+    return said and bool(row["author"].strip() and row["reason"].strip())
 
 
 def answer(site: Site, request: str, out: str) -> dict[str, int]:

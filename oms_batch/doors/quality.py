@@ -78,7 +78,7 @@ def _sent(site: Site, period: str) -> Iterable[Old]:
         for file in ledger.files_of(site.ledger, stage, "out"):
             for old in archived(site, [file["path"]]):
                 if not period or old.named.period == period:
-                    newest.setdefault(old.named.register, old)
+                    newest[old.named.register] = old  # they come oldest first
     return newest.values()
 
 
@@ -92,9 +92,10 @@ def _flagged(folder: str) -> Mapping[str, list[str]]:
 
 
 def _meaning(site: Site) -> Mapping[str, str]:
-    """State → refused, accepted; what waits for an answer is not in it."""
+    """State → refused, accepted; what waits, or went with a file refused as a whole, nobody decided: not in it."""
     words = {"accepted_5": ACCEPTED}
-    return {state: words.get(bucket, REFUSED) for state, bucket in site.profile.buckets.items() if bucket != "waiting"}
+    open_ = ("waiting", ledger.WITHDRAWN)
+    return {state: words.get(bucket, REFUSED) for state, bucket in site.profile.buckets.items() if bucket not in open_}
 
 
 def add(

@@ -12,6 +12,7 @@ from oms_batch.doors import convert
 from oms_batch.errors import Refusal, WrongState
 from oms_batch.exchange import INSURER, MO, PAYER, ROLES, Hop, load_profile
 from oms_batch.intake import names
+from oms_batch.judge.bookindex import load_index
 from oms_batch.model import NamedFile, WorkOrder
 from oms_batch.ruledata import RuleData
 from oms_batch.site import Site
@@ -53,7 +54,7 @@ def side_of(site: Site, text: str, scratch: str) -> Side:
         elif part.startswith("version="):
             version = part.removeprefix("version=")
         elif match := _BOOK.fullmatch(part):
-            overlay = _with_edition(overlay, match["book"], match["version"], f"{scratch}/{len(text)}-{match['book']}")
+            overlay = _with_edition(site, overlay, match["book"], match["version"], f"{scratch}/{match['book']}")
         elif _is_folder(part):
             overlay = fsio.absolute(part)
         else:
@@ -61,8 +62,8 @@ def side_of(site: Site, text: str, scratch: str) -> Side:
     return Side(text, overlay, version)
 
 
-def _with_edition(overlay: str, book: str, version: str, folder: str) -> str:
-    """A copy of the overlay in which this book is the edition of that version."""
+def _with_edition(site: Site, overlay: str, book: str, version: str, folder: str) -> str:
+    """A copy of the overlay in which this book is the edition of that version, wherever its table is looked for."""
     found = [one for one in editions.kept(overlay, book) if version in (one.version, one.day)] if overlay else []
     if not found:
         raise WrongState("COMPARE_SIDE", f"{book}@{version}")
@@ -70,7 +71,9 @@ def _with_edition(overlay: str, book: str, version: str, folder: str) -> str:
         target = folder + fsio.absolute(path).removeprefix(fsio.absolute(overlay))
         fsio.mkdirs(target.rpartition("/")[0])
         fsio.copy_hash(path, target)
-    editions.lay(folder, [(f"common/books/{book}.csv", fsio.read_bytes(found[-1].path))])
+    entry = load_index(site.rules, site.profile.id).get(book)
+    places = entry.places(site.profile.id) if entry else (f"common/books/{book}.csv",)
+    editions.lay(folder, [(place, fsio.read_bytes(found[-1].path)) for place in places])
     return folder
 
 

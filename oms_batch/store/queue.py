@@ -73,13 +73,16 @@ def _numbers(con: sa.Connection, pairs: Sequence[str]) -> dict[str, int]:
 def decide(ledger: Ledger, number: int, verdict: str, author: str, reason: str) -> None:
     """Record what a person decided (``accepted``: the two are one, ``rejected``: they are not), on an appeal too.
 
+    The payer is told again when an appeal has turned what he was told.
     ``WrongState`` DOUBT_REASON without author or reason, DOUBT_UNKNOWN, DOUBT_STATE when it is decided already.
     """
     with ledger.write() as con:
         row = _row(con, number, author, reason)
         if row["state"] not in (OPEN, APPEALED):
             raise WrongState("DOUBT_STATE", row["state"])
-        con.execute(sa.update(doubts).where(doubts.c.id == number).values(state=DECIDED, verdict=verdict, due=""))
+        told = row["agreed_at"] if row["verdict"] == verdict else ""
+        made = {"state": DECIDED, "verdict": verdict, "due": "", "agreed_at": told}
+        con.execute(sa.update(doubts).where(doubts.c.id == number).values(**made))
         _move(con, number, verdict, author, reason, clock.now().isoformat(), "")
 
 
