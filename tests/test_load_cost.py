@@ -14,6 +14,7 @@ from oms_batch.judge import books, rule, rulebook, sqlguard
 from oms_batch.ruledata import RuleData
 from oms_batch.store import sandbox
 from tests import federal_judged
+from tests.bench import rules as bench
 
 RULES = RuleData()
 
@@ -82,6 +83,15 @@ def test_a_child_that_judges_loads_no_ledger() -> None:
 def test_a_child_does_not_load_what_arrow_asks_for() -> None:
     told = sandbox.run("tests.test_load_cost:asks_arrow", {}, sandbox.Limits(memory_mb=0))
     assert told == {"pandas": False}
+
+
+@pytest.mark.slow
+def test_judging_is_cheap_beside_reading_even_of_a_small_register() -> None:
+    """With so few accounts planning weighs most, so the limits are wider than those of the bench itself."""
+    cost = bench.measured(load_profile("federal", RULES), 3000)
+    assert len(cost.rules) > 300
+    assert cost.judging < 4 * cost.reading
+    assert bench.over(cost, share=0.5) in ([], ["judging"])
 
 
 def asks_arrow(_order: dict[str, object]) -> dict[str, object]:

@@ -54,9 +54,9 @@ def decide(con: duckdb.DuckDBPyConnection, rulebook: Rulebook, *, payer: str = "
 def _leading(con: duckdb.DuckDBPyConnection, rulebook: Rulebook) -> None:
     """Every refused account with the rule that leads."""
     con.execute("CREATE OR REPLACE TEMP TABLE rejecting (rule VARCHAR, defect VARCHAR)")
-    rows = [[rule.code, rule.defect] for rule in rulebook.rules if rule.defect]
-    if rows:
-        con.executemany("INSERT INTO rejecting VALUES (?, ?)", rows)
+    named = {rule.code: rule.defect for rule in rulebook.rules if rule.defect}
+    lists = [list(named), list(named.values())]
+    con.execute("INSERT INTO rejecting SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])", lists)
     stray = con.execute(
         "SELECT min(f.rule) FROM findings f ANTI JOIN rejecting r ON r.rule = f.rule WHERE f.severity = 'reject'"
     ).fetchone()
