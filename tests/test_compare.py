@@ -108,6 +108,8 @@ def test_the_brake_holds_what_a_person_must_see(fund: Exchange, tmp_path: Path) 
     assert fund.outbox("tfoms", "mo") == before
     done = CliRunner().invoke(program, ["--home", str(tmp_path / "tfoms"), "release", str(held[0].job)])
     assert done.exit_code == 0, done.output
+    twice = CliRunner().invoke(program, ["--home", str(tmp_path / "tfoms"), "release", str(held[0].job)])
+    assert twice.exit_code == 3
     assert [one.outcome for one in fund.sweep("tfoms")] == ["answered"]
     assert len(fund.outbox("tfoms", "mo")) > len(before)
     again = CliRunner().invoke(program, ["--home", str(tmp_path / "tfoms"), "release", str(held[0].job)])

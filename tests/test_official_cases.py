@@ -17,6 +17,7 @@ from oms_batch.judge import engine, proof, rulebook
 from oms_batch.judge.example import Bases, columns_of, document, insert_sql, known, load_bases, numbered
 from oms_batch.judge.rule import Example, Rule
 from oms_batch.judge.rulebook import Rulebook
+from oms_batch.judge.tables import FINDINGS, create_table
 from oms_batch.ruledata import RuleData
 from oms_batch.synth import federal
 from oms_batch.synth.insured import insured
@@ -212,6 +213,31 @@ def before(path: str, name: str, text: str) -> Change:
         found.addprevious(new)
 
     return change
+
+
+@pytest.mark.parametrize(("severity", "told"), [("warn", ["Q.06.1040"]), ("reject", [])])
+def test_only_what_reading_refused_is_not_told_again(severity: str, told: list[str]) -> None:
+    """A warning about the head (``[head]`` HDR_SUM = "warn") must not take the refusal of the official check away."""
+    book, bases, con = ground("federal")
+    rule = next(one for one in book.rules if one.code == "Q.06.1040")
+    rows = known(document(rule.fails[0], bases, "test"), book.tables, frozenset())
+    filled = numbered(rows, 0, book.tables, "test")
+    for table, listed in filled.items():
+        if listed:
+            con.execute(insert_sql(table, listed, columns_of(table, book.tables) or {}))
+    con.execute(create_table("findings", FINDINGS))
+    con.execute(
+        """INSERT INTO findings BY NAME SELECT 'S.00.0150' AS rule, 'structure' AS run_pass, ? AS severity,
+        'register' AS unit, n, 'SCHET/SUMMAV' AS element, 'register' AS refuses FROM register""",
+        [severity],
+    )
+    try:
+        engine.run(con, replace(book, rules=(rule,)))
+        assert con.execute("SELECT rule FROM findings WHERE run_pass = 'form'").fetchall() == [(one,) for one in told]
+    finally:
+        for table in filled:
+            con.execute(f'DELETE FROM "{table}"')
+        con.execute("DROP TABLE IF EXISTS findings")
 
 
 # kind of file, which account (XPath of Z_SL), what is done to it, the code that must come out, and nothing else

@@ -1,7 +1,8 @@
 """From hits of a scan to rows of ``findings``: account, person and line come from the unit's own row.
 
-What reading has already found wrong with an element, an official check of form does not tell a second time: an
-element that is missing or unreadable is NULL in the tables, and checks that demand it would find it so.
+What reading has already refused an element for, an official check of form does not tell a second time: an
+element that is missing or unreadable is NULL in the tables, and checks that demand it would find it so. A mere
+warning of reading refuses nothing, so it silences nothing.
 """
 
 from __future__ import annotations
@@ -61,11 +62,11 @@ def _repeats(rule: Rule) -> bool:
 
 
 def _already_said(con: duckdb.DuckDBPyConnection, tables: Tables, table: str) -> None:
-    """Table ``said``: rows of this table with elements (``table.column``) that reading found wrong."""
+    """Table ``said``: rows of this table with elements (``table.column``) that reading refused."""
     con.execute(_SAID)
     own = f"pers_n IS NOT NULL AND z_sl_n IS NULL AND '{table}' = '{PERSON}'"
     units = ", ".join(f"'{one}'" for one in (table, *(raw for raw, here in tables.same.items() if here == table)))
-    where = f"run_pass = 'structure' AND (unit IN ({units}) OR {own})"
+    where = f"run_pass = 'structure' AND severity = 'reject' AND (unit IN ({units}) OR {own})"
     elements = con.execute(f"SELECT DISTINCT element FROM main.findings WHERE {where}").fetchall()
     names = [[element, tables.name_of(table, element)] for (element,) in elements if element]
     if not names:

@@ -55,5 +55,8 @@ def release(ledger: Ledger, job: int, who: str) -> None:
         row = con.execute(sa.select(jobs.c.state, jobs.c.reason).where(jobs.c.id == job)).first()
         if row is None or (row.state, row.reason) != ("parked", REASON):
             raise WrongState("NOT_HELD", str(job))
-        con.execute(sa.insert(notes).values(name=f"brake:{job}:by", value=who))
+        let_go = f"brake:{job}:by"
+        if con.execute(sa.select(notes.c.value).where(notes.c.name == let_go)).first():
+            raise WrongState("NOT_HELD", str(job))  # it waits for the next sweep only
+        con.execute(sa.insert(notes).values(name=let_go, value=who))
         audit.append(con, who, "release", f"job:{job}", {"reason": REASON})
