@@ -151,7 +151,7 @@ def test_there_and_back_gives_the_same_canonical_rows(tmp_path: Path) -> None:
     different = [
         sum(x != y for x, y in zip(a, b, strict=True)) for a, b in zip(after["pers"], before["pers"], strict=True)
     ]
-    assert max(different) == 3, "docdate and docorg are gone; 3.1 tells a single policy in NPOLIS, which stays beside ENP"
+    assert max(different) == 3, "docdate and docorg are gone, NPOLIS of 3.1 stays beside ENP"
     assert back["no_place"] == [] and back["broken_total"] == 0
 
 
