@@ -35,6 +35,7 @@ bench: venv  # 10⁴ and 10⁵ accounts, 10⁵ DBF records; make bench ACCOUNTS=
 	$(PY) -m tests.bench $(ACCOUNTS)
 	$(PY) -m tests.bench.dbf $(RECORDS)
 	$(PY) -m tests.bench.rules $(or $(ACCOUNTS),20000)
+	$(PY) -m tests.bench.start
 
 demo: venv
 	$(PY) cli.py demo $(or $(DIR),demo-month)
