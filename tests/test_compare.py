@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,22 @@ def test_who_newly_loses_how_much_and_why(fund: Exchange, tmp_path: Path) -> Non
     sums = [int(one["now"].replace(".", "")) - int(one["was"].replace(".", "")) for one in told["accounts"]]
     assert hundredths(sum(sums)) == told["newly_lost"]["sum"] == told["by_rule"][0]["sum"] == told["new"]["withheld"]
     assert same["newly_lost"]["accounts"] == same["no_longer_lost"]["accounts"] == 0
+
+
+def test_an_account_that_stands_twice_is_not_lost_by_the_same_rules(tmp_path: Path) -> None:
+    """The second of two with one key is refused, the first is not; and a home may have a quote in its path."""
+    root = tmp_path / "d'Arc"
+    root.mkdir()
+    exchange = Exchange(root)
+    exchange.insure("tfoms", FIRST)
+    name, content = exchange.generated(FIRST)
+    with exchange.at("tfoms") as site:
+        place = root / name
+        keys = list(dict.fromkeys(re.findall(rb'<personal_account [^>]*xkey="([^"]*)"', content)))
+        place.write_bytes(content.replace(keys[5], keys[0]))
+        told = compare.run(site, "now", "shipped", [str(place)])
+    assert (told["old"]["accounts"], told["old"]["refused"]) == (60, 1)
+    assert told["newly_lost"]["accounts"] == told["no_longer_lost"]["accounts"] == 0
 
 
 def test_a_side_or_a_place_that_is_none_is_said(fund: Exchange, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ LISTED = 1000
 _CHANGED = """SELECT COALESCE(o.xkey, n.xkey) AS xkey, COALESCE(n.sumv, o.sumv, 0) AS sumv,
     COALESCE(o.withheld, 0) AS was, COALESCE(n.withheld, 0) AS is_now,
     COALESCE(o.rule, '') AS old_rule, COALESCE(n.rule, '') AS new_rule, COALESCE(n.osn, '') AS osn
-    FROM {old} o FULL JOIN {new} n ON n.xkey = o.xkey"""
+    FROM {old} o FULL JOIN {new} n ON n.xkey = o.xkey AND n.nth = o.nth"""
 
 
 def run(site: Site, old: str, new: str, over: list[str]) -> dict[str, Any]:
@@ -51,7 +51,8 @@ def _one(site: Site, one: Old, left: Side, right: Side, folder: str) -> tuple[di
         return {**told, "unreadable": refusal.problems[0].code}, []
     con = duckdb.connect()
     try:
-        places = {name: f"read_parquet('{folder}/{name}/{VERDICTS}')" for name in ("old", "new")}
+        quoted = folder.replace("'", "''")
+        places = {name: f"read_parquet('{quoted}/{name}/{VERDICTS}')" for name in ("old", "new")}
         for name, place in places.items():
             told[name] = _refused(con, place)
         con.execute(f"CREATE TABLE changed AS {_CHANGED.format(**places)}")

@@ -13,7 +13,8 @@ VERDICTS, FLAGGED = "verdicts.parquet", "flagged.parquet"
 
 
 def work(data: dict[str, Any]) -> dict[str, Any]:
-    """Verdicts (``xkey sumv refused withheld rule osn``) and rejecting findings (``xkey rule``) as tables in the box.
+    """Verdicts (``xkey nth sumv refused withheld rule osn``; ``nth``: of its key) and rejecting findings (``xkey
+    rule``) as tables in the box.
 
     Gives ``register``, ``period``, ``rulebook``, ``titles`` of the rules that found something (Russian, English) and
     ``whole``: the code that refuses the register as such, else blank.
@@ -32,7 +33,8 @@ def work(data: dict[str, Any]) -> dict[str, Any]:
         except Refusal as refusal:
             whole = refusal.problems[0].code
         for name, query in ((VERDICTS, _verdicts(whole)), (FLAGGED, _FLAGGED)):
-            bench.con.execute(f"COPY ({query} ORDER BY ALL) TO '{order.scratch}/{name}' (FORMAT parquet)")
+            target = f"{order.scratch}/{name}".replace("'", "''")
+            bench.con.execute(f"COPY ({query} ORDER BY ALL) TO '{target}' (FORMAT parquet)")
         rules = {row[0] for row in bench.con.execute("SELECT DISTINCT rule FROM findings").fetchall()}
         return {
             "register": bench.named.register,
@@ -43,11 +45,15 @@ def work(data: dict[str, Any]) -> dict[str, Any]:
         }
 
 
+# an account that stands twice in a register is two accounts
+_KEY = f"{key_of('z')} AS xkey, row_number() OVER (PARTITION BY {key_of('z')} ORDER BY z.n) AS nth"
+
+
 def _verdicts(whole: str) -> str:
     if whole:
-        return f"""SELECT {key_of("z")} AS xkey, z.sumv, TRUE AS refused, z.sumv AS withheld, '{whole}' AS rule,
+        return f"""SELECT {_KEY}, z.sumv, TRUE AS refused, z.sumv AS withheld, '{whole}' AS rule,
             '' AS osn FROM z_sl z"""
-    return f"""SELECT {key_of("z")} AS xkey, z.sumv, v.refused, v.withheld, COALESCE(v.rule, '') AS rule,
+    return f"""SELECT {_KEY}, z.sumv, v.refused, v.withheld, COALESCE(v.rule, '') AS rule,
         COALESCE(v.osn, '') AS osn FROM z_sl z JOIN verdicts v ON v.z_sl_n = z.n"""
 
 
