@@ -29,6 +29,7 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
 
 
 _ahead: dict[str, str] = {}  # parsed, not yet asked for
+_asked: set[str] = set()  # what has been: its parts are remembered
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def _parser() -> duckdb.DuckDBPyConnection:
 def parse_ahead(expressions: Iterable[str], selects: Iterable[str] = ()) -> None:
     """Have many texts parsed by one query: one by one each costs a query of its own."""
     texts = {**{_as_select(text): None for text in expressions}, **dict.fromkeys(selects)}
-    wanted = [text for text in texts if text not in _ahead]
+    wanted = [text for text in texts if text not in _ahead and text not in _asked]
     if wanted:
         found = _parser().cursor().execute(f"SELECT t, {_SERIALIZED} FROM (SELECT unnest(?::VARCHAR[]) AS t)", [wanted])
         _ahead.update(found.fetchall())
@@ -76,7 +77,9 @@ def _as_select(text: str) -> str:
 
 def _serialized(text: str) -> str:
     if text not in _ahead:
+        _asked.discard(text)
         parse_ahead((), [text])
+    _asked.add(text)
     return _ahead.pop(text)
 
 
