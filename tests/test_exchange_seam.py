@@ -267,7 +267,7 @@ def test_a_packed_half_that_waits_does_not_stand_in_the_way_of_the_whole_packet(
 
 def test_another_name_in_the_head_is_told_and_does_not_refuse(tmp_path: Path) -> None:
     exchange = exchange_of(tmp_path, "mo", "tfoms", "smo-a", "smo-b")
-    made = {name: re.sub(rb"<FILENAME>\w+<", b"<FILENAME>OTHER<", text) for name, text in documents().items()}
+    made = {name: re.sub(rb"<FILENAME>(\w+)\d<", rb"<FILENAME>\g<1>9<", text) for name, text in documents().items()}
     exchange.put("tfoms", "mo", f"{NAME}.zip", packed(made))
     (handled,) = exchange.sweep("tfoms")
     assert (handled.outcome, handled.sent.accounts, handled.refused.accounts) == ("answered", SPEC.accounts, 0)
