@@ -26,7 +26,7 @@ from oms_batch.ruledata import RuleData
 from oms_batch.store import ledger
 from oms_batch.store.schema import accounts
 from oms_batch.synth.defects import catalogue
-from oms_batch.synth.insured import insured_csv
+from oms_batch.synth.insured import insured_csv, stop_csv
 from oms_batch.synth.planting import Plan, plant
 from oms_batch.synth.register import register
 from oms_batch.synth.world import Spec, build
@@ -293,6 +293,9 @@ def know(exchange: Exchange, name: str, spec: Spec, changes: Any) -> None:
     path.write_bytes(b"".join(insured_csv(PROFILE, spec, changes)))
     with exchange.at(name) as site:
         insurance.bring_in(site, str(path))
+        if cancelled := stop_csv(changes):
+            (exchange.root / "stop.csv").write_bytes(cancelled)
+            insurance.bring_in(site, str(exchange.root / "stop.csv"), source="stop")
 
 
 def remember(exchange: Exchange, name: str, states: dict[str, str]) -> None:
