@@ -6,6 +6,7 @@ the same bytes under another extension, and other bytes under the same name. Eac
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import itertools
 import os
@@ -122,7 +123,11 @@ def keep(home: spool.Home, book: ledger.Ledger, job: int, original: str, name: s
 
 def forked(act: Callable[[], None], crash_at: int = 0, fail: str = "0,EIO") -> int:
     """Run in a child with these points; its exit code, negative when it was killed."""
+    gc.collect()
+    gc.freeze()  # what other tests left behind, databases with threads of their own, is not the child's to throw away
     child = os.fork()
+    if child:
+        gc.unfreeze()
     if child == 0:
         code = 1
         try:
