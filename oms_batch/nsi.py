@@ -292,7 +292,7 @@ def listed(rules: RuleData, profile: str, today: date, overlay: str = "") -> lis
         many = len(editions.kept(overlay, entry.name)) if overlay else 0
         watched = age is not None and age.limit is not None
         limit = age.limit if age and watched else entry.max_age_days or None
-        stale = bool(limit and days is not None and days > limit)
+        stale = bool(limit and (watched if days is None else days > limit))
         found.append(
             Listed(entry, edition, days, limit, watched, stale, age is not None, bool(age and age.empty), own, many)
         )

@@ -71,6 +71,18 @@ def test_the_limit_is_measured_by_the_period_and_not_by_today(exchange: Exchange
     assert (code, row["stale"], row["limit_days"]) == (1, True, 400)
 
 
+def test_a_watched_table_that_tells_no_edition_is_too_old(exchange: Exchange) -> None:
+    """The shipped table of profiles says nothing of its edition: who has it watched must not take it for fresh."""
+    home = exchange.root / "tfoms"
+    _watch(home, "profil = 400")
+    name, data = exchange.generated(SPEC)
+    (exchange.root / name).write_bytes(data)
+    code, told = run(home, "check", str(exchange.root / name))
+    assert (code, "BOOK_STALE" in told, "profil" in told) == (3, True, True)
+    row = next(one for one in json.loads(run(home, "nsi", "list", "--json")[1]) if one["book"] == "profil")
+    assert (row["edition"], row["stale"]) == ("", True)
+
+
 @pytest.mark.parametrize("words", [("run", "--once"), ("nightly",)])
 def test_work_does_not_begin_without_a_mandatory_book(exchange: Exchange, words: tuple[str, ...]) -> None:
     home = exchange.root / "tfoms"

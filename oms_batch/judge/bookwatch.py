@@ -35,8 +35,8 @@ class Age:
     file: str = ""
 
     def stale_on(self, day: date) -> bool:
-        """Whether the edition is older than the limit allows on that day."""
-        return bool(self.limit and self.edition and (day - self.edition.day).days > self.limit)
+        """Whether the edition is older than the limit allows on that day; of one that is not told nobody knows."""
+        return bool(self.limit and (self.edition is None or (day - self.edition.day).days > self.limit))
 
 
 def watched_line(days: int) -> str:
@@ -75,7 +75,7 @@ def faults(rules: RuleData, profile: str, needed: Iterable[str], day: date) -> l
         elif age.empty and (age.limit is not None or (entry is not None and entry.mandatory)):
             found.append(Problem("BOOK_MISSING", name, found="0"))
         elif age.stale_on(day):
-            found.append(Problem("BOOK_STALE", name, f"{age.limit}", f"{age.edition}; {day.isoformat()}"))
+            found.append(Problem("BOOK_STALE", name, f"{age.limit}", f"{age.edition or '-'}; {day.isoformat()}"))
     return found
 
 
