@@ -17,7 +17,16 @@ from tests.judge_tools import book, put_rule, register
 from tests.test_rulebook import SHIPPED
 
 RULES = RuleData()
-LIVE = [rule for rule in SHIPPED.rules if not rule.built_in and rule.status != "retired"]
+LIVE = [
+    rule
+    for rule in SHIPPED.rules
+    if not rule.built_in and rule.status != "retired" and not SHIPPED.tables.lacks(rule.on, rule.parts())
+]
+
+
+def plain(rule: Rule) -> str:
+    """A value that needs no lookup: the element itself, or nothing where the element is a group."""
+    return "NULL" if rule.value == "NULL" else ""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +51,9 @@ def test_weakening_a_shipped_rule_turns_its_own_example_red(
     con, bases = ground
     weak = {"fails_when": "FALSE", "lookup": ()} if rule.fails_when else {
         "select": f"SELECT n, 'x' AS element, 'x' AS value FROM ({rule.select}) s WHERE FALSE"}  # fmt: skip
-    red = [one for one in prove(con, rule.model_copy(update={**weak, "value": ""}), SHIPPED, bases) if not one.ok]
+    red = [
+        one for one in prove(con, rule.model_copy(update={**weak, "value": plain(rule)}), SHIPPED, bases) if not one.ok
+    ]
     assert {one.kind for one in red} == {"fail"}
     assert len(red) == len(rule.fails)
 
@@ -52,7 +63,7 @@ def test_a_rule_that_always_fires_turns_its_passing_example_red(
     ground: tuple[duckdb.DuckDBPyConnection, Bases], rule: Rule
 ) -> None:
     con, bases = ground
-    strict = rule.model_copy(update={"fails_when": f"{rule.on}.n > 0", "lookup": (), "value": ""})
+    strict = rule.model_copy(update={"fails_when": f"{rule.on}.n > 0", "lookup": (), "value": plain(rule)})
     assert "pass" in {one.kind for one in prove(con, strict, SHIPPED, bases) if not one.ok}
 
 

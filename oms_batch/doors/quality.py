@@ -75,10 +75,12 @@ def _sent(site: Site, period: str) -> Iterable[Old]:
     """The newest file of every main register that we sent."""
     newest: dict[str, Old] = {}
     for stage in dict.fromkeys(line.stage for line in site.profile.hops if line.emits and line.rules):
+        of_stage: dict[str, Old] = {}
         for file in ledger.files_of(site.ledger, stage, "out"):
             for old in archived(site, [file["path"]]):
                 if not period or old.named.period == period:
-                    newest[old.named.register] = old  # they come oldest first
+                    of_stage[old.named.register] = old  # they come oldest first
+        newest = {**of_stage, **newest}  # what goes on to payers later is a part of the main register
     return newest.values()
 
 

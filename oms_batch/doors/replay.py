@@ -153,5 +153,6 @@ def replay(site: Site, old: Old, side: Side, folder: str) -> dict[str, Any]:
             "job": 0,
         },
     )
-    limits = sandbox.Limits(isolate=site.settings.limits.isolate)
+    asked = site.settings.limits
+    limits = sandbox.Limits(asked.memory_mb, asked.cpu_seconds, asked.wall_seconds, asked.isolate)
     return sandbox.run("oms_batch.stages.replay:work", order.as_json(), limits)

@@ -184,7 +184,7 @@ def _one_pass(state: _Run, run_pass: str, kept: int, refused_whole: bool) -> Non
         missing = ({rule.on, *rule.needs} | rule.parts().tables | {f"book_{book}" for book in rule.books()}) - present
         if rule.status == "retired":
             state.put(rule, "skipped", reason=RETIRED)
-        elif rule.files and not state.type_md & set(rule.files):
+        elif rule.files and state.type_md and not state.type_md & set(rule.files):
             state.put(rule, "skipped", reason=OTHER_FILES)
         elif refused_whole:
             state.put(rule, "skipped", reason=REGISTER_REFUSED)

@@ -131,6 +131,10 @@ def _result(rule: Rule, case: _Case, found: int, reason: str) -> ExampleResult:
 
 def _cases(rule: Rule, rulebook: Rulebook, bases: Bases) -> list[_Case]:
     found = []
+    shared = rule.set_name.split("/")[0] == COMMON
+    unknown = {one.base for one in (*rule.passes, *rule.fails)} - {"", *bases.base}
+    if unknown and not (shared and bases.partial):
+        raise SetupError(f"{rule.file}: base: there is no base document {min(unknown)}")
     passing = [document(one, bases, f"{rule.file}: pass") for one in rule.passes]
     for one, rows in zip(rule.passes, passing, strict=True):
         found.append(_Case("pass", one.why, 0, rows))

@@ -129,7 +129,7 @@ def _step(row: Mapping[str, Any], allowed: int) -> Step:
 def _vectors(rules: RuleData, profile: str, book: str) -> tuple[Vector, ...]:
     if not book:
         return ()
-    file = f"{profile}/books/{book}.csv"
+    file = f"{profile}/{book}.csv"
     found = tuple(
         Vector(row["vector"], row["by"], tuple(row["same"].split()), row["state"]) for row in rules.table(file)
     )
