@@ -101,7 +101,7 @@ def _apart(made: Document, bases: Bases, i: int, rule: Rule) -> Document:
     usual = bases.defaults[PERSON]
     for n, row in enumerate(made.get(PERSON, []), 1):
         if all(row.get(name) == usual.get(name) for name in _WHO if name not in ("dr", "w")) and row.get("dr"):
-            number = enp("76", row["dr"], row["w"] == "1", 100 + i * 3 + n)
+            number = enp(str(usual["npolis"])[:2], row["dr"], row["w"] == "1", 100 + i * 3 + n)
             row |= {name: number for name in ("enp", "npolis") if name in row}
             row["fam"] = f"{row['fam']}{_word(i * 3 + n)}"
         if row.get("id_pac") == usual.get("id_pac"):

@@ -6,11 +6,8 @@ import csv
 import io
 from typing import Any
 
-from oms_batch.errors import SetupError
-from oms_batch.i18n import _
-from oms_batch.judge import books, identify
 from oms_batch.model import WorkOrder
-from oms_batch.stages import doubts
+from oms_batch.stages import doubts, persons
 from oms_batch.stages.workbench import key_of, workbench
 from oms_batch.store import fsio
 
@@ -28,12 +25,9 @@ def look(data: dict[str, Any]) -> dict[str, Any]:
     ``SetupError`` where nobody is known to be insured.
     """
     order = WorkOrder.from_json(data)
-    insured = order.options.get("insured")
-    if not insured:
-        raise SetupError(_("there is no register of the insured; bring it in: oms-batch insured import FILE"))
+    insured = persons.insured_of(order)
     with workbench(order) as bench:
-        books.load_books(bench.con, bench.profile.rules, bench.profile.id, ["payers"])
-        identify.identify(bench.con, insured, bench.profile, order.options.get("decided", ""))
+        persons.look_up(bench, insured)
         questions = doubts.write(bench)
         listed = ", ".join(f"i.{name}" for name in TOLD[1:])
         right = ", ".join(f"i.{name}_right" for name in POLICY)

@@ -20,7 +20,7 @@ from oms_batch.judge import books, identify
 from oms_batch.model import WorkOrder
 from oms_batch.reply import dbf_request
 from oms_batch.ruledata import RuleData
-from oms_batch.stages.workbench import workbench
+from oms_batch.stages.workbench import Bench, workbench
 from oms_batch.store import fsio
 
 TOLD = (
@@ -57,15 +57,26 @@ def ask(data: dict[str, Any]) -> dict[str, Any]:
     return {"path": path, "persons": count}
 
 
+def insured_of(order: WorkOrder) -> str:
+    """The database of the insured; ``SetupError`` where nobody is known to be insured."""
+    insured = str(order.options.get("insured") or "")
+    if not insured:
+        raise SetupError(_("there is no register of the insured; bring it in: oms-batch insured import FILE"))
+    return insured
+
+
+def look_up(bench: Bench, insured: str) -> None:
+    """Make ``ident`` for a register that is only asked about, not judged."""
+    books.load_books(bench.con, bench.profile.rules, bench.profile.id, ["payers"])
+    identify.identify(bench.con, insured, bench.profile, bench.order.options.get("decided", ""))
+
+
 def tell(data: dict[str, Any]) -> dict[str, Any]:
     """Look up the persons of the request of the order; gives the path of a ``;`` table (``TOLD``) and counts."""
     order = WorkOrder.from_json(data)
-    insured = order.options.get("insured")
-    if not insured:
-        raise SetupError(_("there is no register of the insured; bring it in: oms-batch insured import FILE"))
+    insured = insured_of(order)
     with workbench(order) as bench:
-        books.load_books(bench.con, bench.profile.rules, bench.profile.id, ["payers"])
-        identify.identify(bench.con, insured, bench.profile, order.options.get("decided", ""))
+        look_up(bench, insured)
         rows = bench.con.execute(
             """SELECT z.idcase, i.found, i.ambiguous, i.in_force, i.payer, i.smo, i.vpolis_right, i.spolis_right,
                 i.npolis_right, i.step, i.differs, i.cancelled
